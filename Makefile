@@ -1,0 +1,55 @@
+# Every target does its own set-up: type one on a fresh machine and wait.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+PARTS := .parts
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check fmt bench render lock
+
+help: ## what can be typed here
+	@awk -F ': .*## ' '/^[a-z]+:.* ## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+up: $(READY) ## the whole stack on this machine, with a real model (make up ARGS="--demo-nodes 2")
+	@exec $(BIN)/dpl up --data-dir .dpl --parts-dir $(PARTS) $(ARGS)
+
+test: $(READY) ## all tests, with the real programs (make test ARGS="-k lease")
+	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest tests/contract -p no:randomly
+
+fmt: $(READY) ## put the code in shape
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## the data path beside nginx, in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+render: $(READY) ## write the generated files anew
+	@$(BIN)/dpl config schema > nodes.schema.json
+
+lock: $(READY) ## resolve requirements.lock anew (needs uv)
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  exporter/pyproject.toml router/pyproject.toml --extra demo --group dev -o requirements.lock
+
+$(READY): requirements.lock exporter/pyproject.toml router/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+	    echo "installing python3-venv with apt-get"; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }; } || true
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "DPL needs Python 3.11 or later (Debian 12, Ubuntu 24.04); '$(PYTHON)' is: $$($(PYTHON) --version 2>&1). Install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "making $(VENV) from requirements.lock (about a minute, once)"
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && $(PYTHON) -m venv --clear $(VENV); } || { \
+	  echo "Python's venv is missing. Install it: sudo apt-get install python3-venv (Fedora: dnf install python3; macOS: brew install python)" >&2; exit 1; }
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --no-index -e exporter -e router
+	@touch $@

@@ -1,0 +1,1 @@
+"""The choice of a node as pure arithmetic: values in, a decision with its reasons out."""

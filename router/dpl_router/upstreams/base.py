@@ -1,0 +1,73 @@
+"""What every dialect offers, on one page.
+
+A dialect turns our call into bytes and a node's bytes into events. It knows HTTP; it does not
+know scheduling, leases or retries.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dpl_router.conversation import ChatRequest, Piece
+from dpl_router.errors import DplError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request towards a node. `path` starts with / and lies below the node's base."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Allow-listed by the dialect: content type, accept, request id, trace context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a node's answer; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Decoder(Protocol):
+    """A feed object: bytes in any pieces -> events. A test can cut the bytes anywhere."""
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        """The events that are now complete.
+
+        Raises: UpstreamBroke for bytes that are no answer, or an error told in mid-stream.
+        """
+        ...
+
+    def end(self) -> Sequence[Piece]:
+        """The node ended its answer cleanly: what was left.
+
+        Raises: UpstreamBroke where `Done` was never said; a clean HTTP end is no success.
+        """
+        ...
+
+
+class Dialect(Protocol):
+    """One protocol that nodes speak."""
+
+    name: str
+    list_models: Request
+    """The cheapest list of what the node serves; also the router's own health check."""
+
+    def chat(self, call: ChatRequest, model: str) -> Request:
+        """The call in the node's words; `model` is the node's own name of the model."""
+        ...
+
+    def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
+        """For an answer with status 200. Pieces carry bytes for an OpenAI client."""
+        ...
+
+    def refusal(self, head: Head, body: bytes) -> DplError:
+        """What an error status means: RequestRefused, UpstreamRefused (see reliability 4.5)."""
+        ...
+
+    def read_models(self, body: bytes) -> Sequence[str]:
+        """Names out of the answer to `list_models`. Raises: UpstreamBroke."""
+        ...
