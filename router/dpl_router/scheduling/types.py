@@ -4,9 +4,7 @@ tokens per second; None = not known."""
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
+from typing import NamedTuple
 
 
 class Priority(StrEnum):
@@ -74,6 +72,7 @@ class Demand:
 
     id: str
     model: str
+    """The nodes' own name; empty = any loaded model, and the decision names it."""
     prompt_tokens: int
     arrived: float
     priority: Priority = Priority.INTERACTIVE
@@ -84,9 +83,11 @@ class Demand:
     session: str | None = None
     prefix: tuple[int, ...] = ()
     needs: frozenset[str] = frozenset()
-    select: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    select: Mapping[str, str] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
     attempts: int = 0
+    """Which try this is: 0 = the first, 2 = the second retry. `may_retry` and `on_dispatch` get
+    the demand as it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class NodeFacts:
     """What is known of one node from outside this router's own book."""
 
     node: str
-    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    labels: Mapping[str, str] = field(default_factory=dict)
     kind: str = "cpu"
     """gpu | mac | cpu: the class for the prior speeds."""
     up: bool | None = None
@@ -125,6 +126,8 @@ class NodeFacts:
     """Somebody else holds the whole node."""
     cordoned: bool = False
     models: Mapping[str, ModelFacts] = field(default_factory=dict)
+    inventory_known: bool = True
+    """False = nobody has said yet what the node serves: it may serve a model that no node lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +152,11 @@ class Row:
     node: str
     rejection: Rejection | None = None
     terms: Mapping[str, float] = field(default_factory=dict)
+    """Weighted seconds by the names of `price.TERMS`; they add up to `cost`."""
     cost: float | None = None
     short: int = 0
     """How many places it lacks for this demand; 0 = it could start now."""
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +169,12 @@ class Decision:
     rejection: Rejection | None = None
     preempt: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
-    """At most 32."""
+    """At most 32. Filled with a rejection, and by `explain`; else empty, which is cheap."""
     retry_after: float | None = None
     """Seconds, with a rejection: when a new try makes sense."""
+    model: str | None = None
+    """With dispatch and hold: the node's name of the model; answers a demand for any model. Pass
+    it on in the demand of `on_dispatch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +190,74 @@ class Outcome:
     eval_tokens: int | None = None
     eval_seconds: float | None = None
     load_seconds: float | None = None
+
+
+class Candidate(NamedTuple):
+    """One model on one node as `decide` sees it: made when the node changes, then only read.
+
+    What time alone changes is kept as a time (`-inf` = never), so that a candidate stays true.
+    """
+
+    node: str
+    model: str
+    labels: Mapping[str, str]
+    barred: Rejection | None
+    """Cordoned, somebody else's, no memory: what panic does not forgive."""
+    exclusive_until: float
+    alone_until: float
+    """The node said 429 and when to come back."""
+    down: bool
+    open_until: float
+    """The breaker that requests opened."""
+    trying: bool
+    """Half open, and its one request has no token yet."""
+    known: bool
+    """The facts say eligible; else ranked after those that they say it of."""
+    slots: int
+    in_flight: int
+    """Ours, all models."""
+    pending: int
+    """Prompt tokens of ours that wait for their first token."""
+    rest: int
+    """Tokens that our requests there are still expected to make."""
+    others: float
+    others_mean: float
+    others_at: float
+    """What others have there: `others` at `others_at`, fading to `others_mean`."""
+    prefill: float
+    decode: float
+    """Of one stream alone."""
+    crowding: float
+    """b streams decode at `decode / (1 + crowding * (b - 1))` each."""
+    load: float
+    """Seconds to load the model; 0 = it is there."""
+    load_from: float
+    """When that load can begin, or (`load` 0) when the load under way ends."""
+    evicts: bool
+
+
+class View(NamedTuple):
+    """One model over the fleet."""
+
+    candidates: tuple[Candidate, ...]
+    """In the order of their names' hash, so that any run of them is a fair sample."""
+    absent: tuple[str, ...]
+    """Nodes that do not list the model."""
+    queue: tuple[str, ...]
+    """Ids of the held requests, oldest first."""
+    limit: int
+    """How many may be held."""
+    output: float
+    """Mean tokens of an answer."""
+
+
+class Snapshot(NamedTuple):
+    """What `decide` needs: immutable, picklable, and all that a replay needs beside the demand."""
+
+    views: Mapping[str, View]
+    """Of the demand's model alone, or of all where no demand was named."""
+    strangers: View
+    """For a model that no node lists: the nodes whose inventory is not known."""
+    claims: tuple[tuple[str, str], ...]
+    """(demand, node) of all held requests, oldest first."""
+    seed: int

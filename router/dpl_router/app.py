@@ -1,0 +1,141 @@
+"""create_app: the only place that wires."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from prometheus_client import CollectorRegistry
+
+from dpl_router.control import Control
+from dpl_router.diagnostics.controller import DiagnosticsController, ProbesController
+from dpl_router.diagnostics.metrics_page import MetricsPage
+from dpl_router.diagnostics.promql import PromqlDoor
+from dpl_router.dispatch import Dispatcher
+from dpl_router.fittings import Fittings
+from dpl_router.fleet.controller import Alertmanager, FleetController, Leases
+from dpl_router.fleet.service import Fleet
+from dpl_router.inventory.types import Inventory
+from dpl_router.lifespan import Lifespan
+from dpl_router.metrics import RouterMetrics
+from dpl_router.nodes.health import HealthChecks
+from dpl_router.problems import HANDLERS, envelope
+from dpl_router.remediation.controller import DeadMan, RemediationController
+from dpl_router.scheduling.core import SchedulerCore, make_core
+from dpl_router.scheduling.types import Config, NodeConfig
+from dpl_router.security.audit import AuditLog
+from dpl_router.security.guards import default_deny
+from dpl_router.security.headers import FrontDoor, known_hosts
+from dpl_router.security.keys import KeyRing
+from dpl_router.security.limits import WrongKeys
+from dpl_router.settings import Settings
+from dpl_router.surfaces.openai import ModelsController, chat_completions
+from dpl_router.surfaces.relay import Stalls
+from dpl_router.surfaces.seed import seed_chat
+from dpl_router.telemetry.poll import Poller
+from dpl_router.telemetry.prometheus import PrometheusSource
+from dpl_router.telemetry.view import FleetView
+from dpl_router.upstreams.transport import Sweeper
+
+HOT = frozenset({"/v1/chat/completions", "/api/chat/completions"})
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The application, and the two parts that a server needs by hand."""
+
+    app: FrontDoor
+    litestar: Litestar
+    dispatcher: Dispatcher
+
+
+def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None) -> Router:
+    """Everything built and passed in; nothing runs before the app's lifespan starts.
+
+    Must be called in a running loop: what is built here belongs to it.
+    """
+    metrics = RouterMetrics(CollectorRegistry())
+    core: SchedulerCore = make_core(
+        Config(tuple(NodeConfig(node.name, node.slots) for node in inventory.nodes))
+    )
+    view = FleetView(inventory, metrics.view, scrape_interval=settings.scrape_interval)
+    sweeper, stalls = Sweeper(), Stalls()
+    fittings = Fittings(settings, inventory, view, core, metrics, sweeper)
+    dispatcher = Dispatcher(
+        core, fittings.clients, fittings.slots, metrics, inventory.router.timeouts
+    )
+    fittings.dispatcher = dispatcher
+    prometheus = Control(settings.prometheus_url) if settings.prometheus_url else None
+    alertmanager = Control(settings.alertmanager_url) if settings.alertmanager_url else None
+    source = PrometheusSource(prometheus, metrics.view) if prometheus else None
+    state = State(
+        {
+            "keyring": keyring,
+            "wrong_keys": WrongKeys(time.monotonic),
+            "dispatcher": dispatcher,
+            "stalls": stalls,
+        }
+    )
+    lifespan = Lifespan(
+        settings=settings,
+        state=state,
+        fittings=fittings,
+        poller=Poller(view, metrics.view, source, fittings.exporters),
+        checks=HealthChecks(
+            lambda node: fittings.clients[node].list_models(),
+            fittings.on_check,
+            interval=settings.check_interval,
+        ),
+        runners=(sweeper.run, stalls.run),
+        controls=tuple(control for control in (prometheus, alertmanager) if control),
+    )
+    services = {
+        "view": view,
+        "dispatcher": dispatcher,
+        "fleet": Fleet(view, core),
+        "leases": fittings.leases,
+        "alertmanager": Alertmanager(alertmanager),
+        "audit": AuditLog(Path(settings.data_dir) / "audit.jsonl", time.time),
+        "dead_man": DeadMan(metrics.view),
+        "page": MetricsPage(metrics, core),
+        "promql": PromqlDoor(prometheus, metrics),
+    }
+    litestar = Litestar(
+        route_handlers=[
+            chat_completions,
+            seed_chat,
+            ModelsController,
+            FleetController,
+            RemediationController,
+            DiagnosticsController,
+            ProbesController,
+        ],
+        guards=[default_deny],
+        dependencies={name: _given(service) for name, service in services.items()},
+        exception_handlers=HANDLERS,
+        lifespan=[lifespan],
+        state=state,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+    def hosts() -> frozenset[str]:
+        return known_hosts(settings.listen, fittings.inventory.router.allowed_hosts)
+
+    return Router(
+        FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=HOT), litestar, dispatcher
+    )
+
+
+def _given(service: object) -> Provide:
+    """A dependency that is there already."""
+
+    def give() -> object:
+        return service
+
+    return Provide(give, sync_to_thread=False)
+
+
+__all__ = ["Leases", "Router", "create_app"]

@@ -1,0 +1,178 @@
+"""One call at one node: its first words, what follows, and what its end means to others."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from dpl_router.conversation import ChatRequest, Delta, Done, Piece
+from dpl_router.errors import (
+    BadRequest,
+    ClientGone,
+    DplError,
+    LeaseLost,
+    ModelUnknown,
+    RequestRefused,
+    UpstreamBroke,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamSilent,
+    UpstreamUnreachable,
+)
+from dpl_router.metrics import Ended, RetryReason
+from dpl_router.scheduling.types import Failure, Outcome, OutcomeKind
+from dpl_router.upstreams.base import Decoder
+from dpl_router.upstreams.clients import NodeClient
+from dpl_router.upstreams.stream import UpstreamStream
+
+ERROR_BODY = 64 * 1024
+
+Gone = asyncio.Future[None]
+"""Ends when the client has left."""
+
+
+class Attempt:
+    """One call at one node; in the book from its start until it is `finished`, once."""
+
+    def __init__(
+        self, id_: str, node: NodeClient, model: str, stream: UpstreamStream, gone: Gone
+    ) -> None:
+        self.id = id_
+        self.node = node
+        self.model = model
+        self.stream = stream
+        self.started = self.told = time.monotonic()
+        self.first_at: float | None = None
+        self.last_at = 0.0
+        self.tokens = 0
+        self.done: Done | None = None
+        self.finished = False
+        self._decoder: Decoder | None = None
+        self._gone = gone
+        gone.add_done_callback(self._hang_up)
+
+    def close(self) -> None:
+        """Let go of the node: at once where the answer is not whole."""
+        self._gone.remove_done_callback(self._hang_up)
+        self.stream.close()
+
+    def _hang_up(self, _: Gone) -> None:
+        self.stream.abort(ClientGone("the client left"))
+
+    async def first(self, chat: ChatRequest) -> Sequence[Piece]:
+        """The first events. Raises: DplError, as the dialect reads what came instead."""
+        head = await self.stream.head()
+        if head.status != 200:
+            raise self.node.dialect.refusal(head, await self.stream.read(ERROR_BODY))
+        self._decoder = self.node.dialect.decoder(chat, self.model, head)
+        pieces = await self.next()
+        self.first_at = self.last_at
+        return pieces
+
+    async def next(self) -> Sequence[Piece]:
+        """The events since; empty only after `Done`. Raises: UpstreamBroke, ClientGone."""
+        assert self._decoder is not None
+        while self.done is None:
+            data = self.stream.take()
+            if data:
+                pieces = self._decoder.feed(data)
+            elif await self.stream.more():
+                continue
+            else:
+                pieces = self._decoder.end()
+            if pieces:
+                self._count(pieces)
+                return pieces
+        return ()
+
+    def _count(self, pieces: Sequence[Piece]) -> None:
+        self.last_at = time.monotonic()
+        for event, _ in pieces:
+            if type(event) is Delta:
+                self.tokens += 1
+            elif type(event) is Done:
+                self.done = event
+                self.stream.finish()
+
+
+def retry_reason(error: DplError) -> RetryReason | None:
+    """Why another node may be tried; None where the client shall hear `error` at once."""
+    match error:
+        case LeaseLost():
+            return "lock_conflict"
+        case UpstreamUnreachable():
+            return "connect"
+        case UpstreamSilent():
+            return "timeout"
+        case UpstreamRefused():
+            return "status"
+        case UpstreamBroke():
+            return "stream_cut"
+        case _:
+            return None
+
+
+def outcome_of(attempt: Attempt, error: DplError | None) -> Outcome:
+    """What the scheduler learns from an attempt."""
+    timings = attempt.done.timings if attempt.done is not None else None
+    kind, failure, retry_after = _kind(attempt, error)
+    if timings is None:
+        return Outcome(kind, attempt.tokens, failure, retry_after)
+    return Outcome(
+        kind,
+        attempt.tokens,
+        failure,
+        retry_after,
+        prompt_evaluated=timings.prompt_evaluated,
+        prompt_seconds=timings.prompt_seconds,
+        eval_tokens=timings.eval_tokens,
+        eval_seconds=timings.eval_seconds,
+        load_seconds=timings.load_seconds,
+    )
+
+
+def _kind(
+    attempt: Attempt, error: DplError | None
+) -> tuple[OutcomeKind, Failure | None, float | None]:
+    match error:
+        case None:
+            return OutcomeKind.DONE, None, None
+        case ClientGone():
+            return OutcomeKind.ABANDON, None, None
+        case LeaseLost():
+            return OutcomeKind.CANCELLED, None, None
+        case RequestRefused():
+            return OutcomeKind.ERROR, Failure.REQUEST, None
+        case UpstreamSilent():
+            return OutcomeKind.TIMEOUT, Failure.TIMEOUT, None
+        case UpstreamUnreachable():
+            failure = Failure.RESET if error.sent_whole else Failure.CONNECT
+            return OutcomeKind.ERROR, failure, None
+        case UpstreamRefused():
+            return OutcomeKind.ERROR, _status_failure(error), error.retry_after
+        case _:
+            return OutcomeKind.ERROR, Failure.CUT, None
+
+
+def _status_failure(error: UpstreamRefused) -> Failure:
+    if error.upstream_status == 429 or error.retry_after is not None:
+        return Failure.BUSY
+    if error.upstream_status in (404, 405):
+        return Failure.REQUEST  # it lacks the path or the model, not its health
+    return Failure.STATUS_5XX
+
+
+def ended(error: DplError | None) -> Ended:
+    """The outcome word of the metrics."""
+    match error:
+        case None:
+            return "ok"
+        case ClientGone():
+            return "cancelled"
+        case UpstreamSilent():
+            return "timeout"
+        case UpstreamError():
+            return "upstream_error"
+        case BadRequest() | ModelUnknown():
+            return "client_error"
+        case _:
+            return "rejected"

@@ -1,0 +1,91 @@
+"""httpx for the control plane (Prometheus, Alertmanager, exporters): the one place.
+
+The data path never comes here: httpx's pool does not survive cancellation under load.
+"""
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
+
+from dpl_router.errors import Unavailable, UpstreamSilent
+
+MAX_ANSWER = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a control server said. `headers` keep their case-insensitive look-up."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Control:
+    """One client per peer, so that a credential of one can never reach another.
+
+    No redirects, no proxies from the environment, answers up to 8 MiB.
+    """
+
+    def __init__(
+        self, base: str, *, key: str | None = None, verify: ssl.SSLContext | bool = True
+    ) -> None:
+        self.base = base.rstrip("/")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._client = httpx.AsyncClient(
+            base_url=self.base,
+            headers=headers,
+            verify=verify,
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=16, max_keepalive_connections=4),
+        )
+
+    async def get(
+        self, path: str, params: Mapping[str, str] | None = None, *, seconds: float, tries: int = 1
+    ) -> Answer:
+        """Raises: Unavailable (nothing came), UpstreamSilent (not in time)."""
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(tries),
+            wait=wait_random(0.05, 0.15),
+            retry=retry_if_exception_type(Unavailable),
+            reraise=True,
+        ):
+            with attempt:
+                return await self._send("GET", path, params=params, seconds=seconds)
+        raise AssertionError("tenacity ends by raising")
+
+    async def post(self, path: str, body: bytes, *, seconds: float) -> Answer:
+        """A JSON body; never retried. Raises: Unavailable, UpstreamSilent."""
+        return await self._send("POST", path, body=body, seconds=seconds)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        content_type = {"content-type": "application/json"} if body is not None else {}
+        try:
+            async with self._client.stream(
+                method, path, params=params, content=body, headers=content_type, timeout=seconds
+            ) as response:
+                pieces = bytearray()
+                async for piece in response.aiter_raw():
+                    pieces += piece
+                    if len(pieces) > MAX_ANSWER:
+                        raise Unavailable(f"{self.base}{path} answered more than 8 MiB")
+                return Answer(response.status_code, bytes(pieces), response.headers)
+        except httpx.TimeoutException as error:
+            raise UpstreamSilent(f"{self.base}{path} did not answer in {seconds:g} s") from error
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.base}{path} cannot be reached: {error}") from error
+
+    async def close(self) -> None:
+        await self._client.aclose()

@@ -1,0 +1,31 @@
+"""The router's own /metrics, rendered in a worker thread and kept for a second."""
+
+import asyncio
+import time
+
+from dpl_router.metrics import RouterMetrics
+from dpl_router.scheduling.core import SchedulerCore
+
+KEEP_SECONDS = 1.0
+
+
+class MetricsPage:
+    def __init__(self, metrics: RouterMetrics, core: SchedulerCore) -> None:
+        self._metrics = metrics
+        self._core = core
+        self._kept: dict[str, tuple[float, str, bytes]] = {}
+        self._lock = asyncio.Lock()
+
+    async def render(self, accept: str) -> tuple[str, bytes]:
+        """(content type, page)."""
+        form = "openmetrics" if "application/openmetrics-text" in accept else "text"
+        async with self._lock:
+            kept = self._kept.get(form)
+            now = time.monotonic()
+            if kept is None or now - kept[0] > KEEP_SECONDS:
+                self._metrics.show_book(
+                    self._core.in_flight(), self._core.circuits(now), self._core.queues()
+                )
+                content_type, page = await asyncio.to_thread(self._metrics.render, accept)
+                kept = self._kept[form] = (now, content_type, page)
+        return kept[1], kept[2]

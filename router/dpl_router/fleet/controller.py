@@ -1,0 +1,76 @@
+"""The fleet's endpoints under /api: status, overview, models, alerts, unlock."""
+
+import asyncio
+from typing import Any
+
+from litestar import Controller, Request, get, post
+from litestar.di import NamedDependency
+
+from dpl_router.control import Control
+from dpl_router.fleet.schemas import ModelStatus, NodeStatus, Overview, Unlocked
+from dpl_router.fleet.service import Fleet
+from dpl_router.fleet.unlock import unlock_all
+from dpl_router.nodes.lease_client import LeaseClient
+from dpl_router.security.audit import AuditLog
+from dpl_router.security.guards import identity_of, operator, viewer
+from dpl_router.telemetry.alerts import Alert, active_alerts
+
+
+class Leases:
+    """The lease API of each node that has an exporter, by node name."""
+
+    def __init__(self, clients: dict[str, LeaseClient]) -> None:
+        self.clients = clients
+
+
+class Alertmanager:
+    """Where alerts are read; None = none is configured."""
+
+    def __init__(self, control: Control | None) -> None:
+        self.control = control
+
+
+class FleetController(Controller):
+    path = "/api"
+
+    @get("/status/all", guards=[viewer])
+    async def status(self, fleet: NamedDependency[Fleet]) -> list[NodeStatus]:
+        """Every node, from the cached view: at once, also with every node dead."""
+        return fleet.status()
+
+    @get("/cluster/overview", guards=[viewer])
+    async def overview(self, fleet: NamedDependency[Fleet]) -> Overview:
+        """The fleet in a few numbers."""
+        return fleet.overview()
+
+    @get("/models", guards=[viewer])
+    async def models(self, fleet: NamedDependency[Fleet]) -> list[ModelStatus]:
+        """Every model, merged over nodes."""
+        return fleet.models()
+
+    @get("/alerts", guards=[viewer])
+    async def alerts(self, alertmanager: NamedDependency[Alertmanager]) -> list[Alert]:
+        """What Alertmanager holds active. Raises: Unavailable, when it is down."""
+        return await active_alerts(alertmanager.control)
+
+    @post("/unlock/all", guards=[operator], status_code=200)
+    async def unlock(
+        self,
+        request: Request[Any, Any, Any],
+        fleet: NamedDependency[Fleet],
+        leases: NamedDependency[Leases],
+        audit: NamedDependency[AuditLog],
+    ) -> list[Unlocked]:
+        """Release every lease of every node, whoever holds it; written to the audit log."""
+        outcomes = await unlock_all([node.name for node in fleet.status()], leases.clients)
+        told = ", ".join(f"{each.node}: {each.outcome}" for each in outcomes)
+        client = request.scope.get("client")
+        await asyncio.to_thread(
+            audit.record,
+            identity_of(request.scope),
+            client[0] if client else "",
+            "unlock_all",
+            "every node",
+            told,
+        )
+        return outcomes

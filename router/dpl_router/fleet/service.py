@@ -1,0 +1,154 @@
+"""What each node is doing, said for people: from the cached view and our own count, no network."""
+
+import time
+
+from dpl_router.fleet.schemas import (
+    Gpu,
+    Memory,
+    ModelOnNode,
+    ModelStatus,
+    NodeStatus,
+    Overview,
+    ServedModel,
+    State,
+)
+from dpl_router.inventory.types import Node
+from dpl_router.scheduling.core import SchedulerCore
+from dpl_router.scheduling.types import NodeFacts
+from dpl_router.telemetry.sample import PeopleSample
+from dpl_router.telemetry.view import FleetView
+
+OPEN = 2
+SLOTS_UNSAID = 4
+
+
+class Fleet:
+    def __init__(self, view: FleetView, core: SchedulerCore) -> None:
+        self._view = view
+        self._core = core
+
+    def status(self) -> list[NodeStatus]:
+        """Every node of nodes.yaml, in its order; answers at once with every node dead."""
+        now = time.monotonic()
+        circuits = self._core.circuits(now)
+        facts = {facts.node: facts for facts in self._view.facts(now)}
+        return [
+            self._node(node, facts[node.name], circuits.get(node.name, 0), now)
+            for node in self._view.inventory.nodes
+        ]
+
+    def models(self) -> list[ModelStatus]:
+        """Merged over nodes, by name."""
+        listed = self._view.models(time.monotonic())
+        return [
+            ModelStatus(
+                name=name,
+                loaded=any(facts.loaded for _, facts in served),
+                nodes=[self._model_on(node, name, facts.loaded) for node, facts in served],
+            )
+            for name, served in listed.items()
+        ]
+
+    def overview(self) -> Overview:
+        nodes, models = self.status(), self.models()
+        loads = [node.load for node in nodes if node.load is not None]
+        return Overview(
+            mode=self._view.mode,
+            nodes=len(nodes),
+            online=sum(node.online for node in nodes),
+            ready=sum(node.state in ("ready", "busy") for node in nodes),
+            slots=sum(node.slots or 0 for node in nodes if node.online),
+            in_flight=sum(node.in_flight for node in nodes),
+            queued=sum(depth for depth, _ in self._core.queues().values()),
+            models=len(models),
+            models_loaded=sum(model.loaded for model in models),
+            load=sum(loads) / len(loads) if loads else None,
+        )
+
+    def _node(self, node: Node, facts: NodeFacts, circuit: int, now: float) -> NodeStatus:
+        people = self._view.people(node.name) or PeopleSample()
+        busy = self._core.busy(node.name)
+        check = self._view.check(node.name)
+        online = (check.ok if check is not None else False) or facts.up is True
+        state, reason = _state(facts, check is None, online, circuit, busy)
+        if state == "offline" and check is not None and check.problem:
+            reason = f"offline: {check.problem}"
+        running = [model.running for model in facts.models.values() if model.running is not None]
+        return NodeStatus(
+            name=node.name,
+            url=node.url,
+            kind=node.kind,
+            online=online,
+            state=state,
+            reason=reason,
+            locked=busy > 0 or bool(people.held) or facts.exclusive,
+            exclusive=facts.exclusive,
+            cordoned=facts.cordoned,
+            slots=_slots(node, facts),
+            in_flight=busy,
+            running=sum(running) if running else None,
+            load=people.load,
+            cpu=_percent(people.cpu),
+            memory=_memory(people.memory, people.memory_total),
+            gpu=_gpus(people),
+            models=[
+                ServedModel(name, model.loaded, people.scores.get(name))
+                for name, model in facts.models.items()
+            ],
+            age=self._view.age(node.name, now),
+            labels=dict(node.labels),
+        )
+
+    def _model_on(self, node: str, name: str, loaded: bool | None) -> ModelOnNode:
+        people = self._view.people(node) or PeopleSample()
+        return ModelOnNode(node, loaded, people.sizes.get(name), people.digests.get(name))
+
+
+def _state(
+    facts: NodeFacts, unasked: bool, online: bool, circuit: int, busy: int
+) -> tuple[State, str]:
+    """The gravest first: what stands in the way of the next request."""
+    slots = facts.slots or SLOTS_UNSAID
+    if facts.cordoned:
+        return "cordoned", "cordoned by nodes.yaml: nothing new is sent to it"
+    if not online:
+        return ("unknown", "not asked yet") if unasked else ("offline", "offline: no answer")
+    if facts.exclusive:
+        return "locked", "locked: somebody has the whole node"
+    if circuit == OPEN:
+        return "failing", "failing: it answers its checks, but requests to it failed; tried again"
+    if busy >= slots:
+        return "busy", f"busy, {busy} of {slots} places taken"
+    if busy:
+        return "ready", f"ready, {busy} of {slots} places taken"
+    return "ready", "ready"
+
+
+def _slots(node: Node, facts: NodeFacts) -> int | None:
+    known = [slots for slots in (node.slots, facts.slots) if slots is not None]
+    return min(known, default=None)
+
+
+def _percent(ratio: float | None) -> float | None:
+    return None if ratio is None else round(100 * ratio, 1)
+
+
+def _memory(ratio: float | None, total: int | None) -> Memory:
+    used = round(ratio * total) if ratio is not None and total is not None else None
+    return Memory(used=used, total=total, percent=_percent(ratio))
+
+
+def _gpus(people: PeopleSample) -> list[Gpu]:
+    return [
+        Gpu(
+            index,
+            _percent(gpu.utilization),
+            _memory(
+                gpu.memory_used / gpu.memory_total
+                if gpu.memory_used is not None and gpu.memory_total
+                else None,
+                gpu.memory_total,
+            ),
+        )
+        for index, gpu in sorted(people.gpus.items())
+    ]

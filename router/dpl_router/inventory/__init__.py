@@ -1,0 +1,1 @@
+"""nodes.yaml: which machines there are, and every mistake in the file at once."""

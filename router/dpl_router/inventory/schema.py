@@ -1,0 +1,256 @@
+"""The fields of nodes.yaml, once: for validation, for editors and for people.
+
+A field's description is also what a mistake in it says, so each names what may be written.
+Fields that nothing acts on yet are not here; `LATER` says what a file that has them is told.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+ENV = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
+LATER = frozenset({"weight", "schedule", "aliases", "contexts", "remote_models", "metrics"})
+SPELLINGS = {"llm_url": "url", "monitor_base_url": "exporter"}
+"""What the project that DPL grew from called these fields."""
+
+Slots = Annotated[
+    Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
+    Meta(
+        description="At most so many requests of ours at once: a whole number from 1, or auto "
+        "(what the exporter says; without one 1 for Ollama, llama.cpp's own, else 4)."
+    ),
+]
+Duration = Annotated[float, Meta(gt=0)] | Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h)$")]
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Reference = Annotated[str, Meta(pattern=rf"^({ENV}|file:.+)$")]
+SECRET = {"writeOnly": True}
+
+
+class TimeoutFields(Struct, forbid_unknown_fields=True):
+    connect: (
+        Annotated[
+            Duration,
+            Meta(description="Until the connection stands: seconds, or like 500ms. Else 2s."),
+        ]
+        | UnsetType
+    ) = UNSET
+    first_token: (
+        Annotated[
+            Duration,
+            Meta(description="Until the first token is there: seconds, or like 2m. Else 120s."),
+        ]
+        | UnsetType
+    ) = UNSET
+    idle: (
+        Annotated[Duration, Meta(description="Between two tokens: seconds, or like 10s. Else 30s.")]
+        | UnsetType
+    ) = UNSET
+    total: (
+        Annotated[
+            Duration, Meta(description="For the whole answer: seconds, or like 1h. Else 30m.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class TlsFields(Struct, forbid_unknown_fields=True):
+    ca: (
+        Annotated[
+            Text, Meta(description="PEM file of the authority that signed the node's certificate.")
+        ]
+        | UnsetType
+    ) = UNSET
+    cert: (
+        Annotated[Text, Meta(description="PEM file of the certificate that we show.")] | UnsetType
+    ) = UNSET
+    key: Annotated[Text, Meta(description="PEM file of that certificate's key.")] | UnsetType = (
+        UNSET
+    )
+    verify: Annotated[
+        bool, Meta(description="false = accept any certificate, thus anybody: true or false.")
+    ] = True
+
+
+class DefaultFields(Struct, forbid_unknown_fields=True):
+    slots: Slots = "auto"
+
+
+Labels = dict[
+    Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")],
+    Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,62}$")],
+]
+
+
+class NodeFields(Struct, forbid_unknown_fields=True):
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
+            description="The `node` label everywhere, unique: 1 to 63 small letters, digits, dots "
+            "and dashes, a letter or digit first.",
+        ),
+    ]
+    url: Annotated[
+        Text, Meta(description="Where the LLM answers: its base, like http://10.0.0.5:11434.")
+    ]
+    kind: Annotated[
+        Literal["auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio"],
+        Meta(
+            description="What the server speaks: auto (asked), ollama, openai, llamacpp, vllm, "
+            "sglang or lmstudio."
+        ),
+    ] = "auto"
+    exporter: (
+        Annotated[
+            Text,
+            Meta(
+                description="Where the node's exporter answers, like http://10.0.0.5:8001, "
+                "or none; without this field port 8001 on the url's host."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    exporter_key: (
+        Annotated[
+            Reference,
+            Meta(
+                description="The operator key that the exporter wants, itself never: ${ENV} or "
+                "file:PATH; without this field DPL_API_KEY.",
+                extra_json_schema=SECRET,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    exporter_tls: (
+        Annotated[
+            Reference,
+            Meta(
+                description="PEM file of the authority that signed the exporter's certificate: "
+                "file:PATH, or ${ENV} that holds the path."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    slots: Slots = "auto"
+    models: (
+        Annotated[
+            list[Text],
+            Meta(description="Names or globs of the models to use here, a list; without it all."),
+        ]
+        | UnsetType
+    ) = UNSET
+    labels: (
+        Annotated[
+            Labels,
+            Meta(
+                description="Names and values to choose by, like {rack: a, tier: fast}: text of "
+                "letters, digits and _ . / : - (numbers in quotes)."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    cordoned: Annotated[bool, Meta(description="Send nothing new here: true or false.")] = False
+    api_key: (
+        Annotated[
+            Reference,
+            Meta(
+                description="The key that the LLM server wants, itself never: ${ENV} or file:PATH.",
+                extra_json_schema=SECRET,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    tls: (
+        Annotated[
+            TlsFields, Meta(description="For an https url: a mapping of ca, cert, key, verify.")
+        ]
+        | UnsetType
+    ) = UNSET
+    timeouts: (
+        Annotated[
+            TimeoutFields,
+            Meta(
+                description="Instead of the router's: a mapping of connect, first_token, idle, "
+                "total."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    allow_link_local: Annotated[
+        bool,
+        Meta(
+            description="Let url and exporter be link-local or a cloud's metadata address: "
+            "true or false."
+        ),
+    ] = False
+
+
+class RouterFields(Struct, forbid_unknown_fields=True):
+    timeouts: (
+        Annotated[
+            TimeoutFields,
+            Meta(description="For all nodes: a mapping of connect, first_token, idle, total."),
+        ]
+        | UnsetType
+    ) = UNSET
+    lease_ttl: Annotated[
+        Duration,
+        Meta(
+            description="How long a lease on a node outlives a router that died: seconds from 1 "
+            "to 300, or like 15s."
+        ),
+    ] = 15.0
+    drain: Annotated[
+        Duration,
+        Meta(description="How long running answers may take at a stop: seconds, or like 30s."),
+    ] = 30.0
+    allowed_hosts: (
+        Annotated[
+            list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:\[\]-]{1,253}$")]],
+            Meta(
+                description="Names by which callers reach the router, beside loopback and its "
+                "listen address: a list of host names without port, like [router.lan]."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class File(Struct, forbid_unknown_fields=True):
+    version: Annotated[Literal[1], Meta(description="The format of this file: 1.")]
+    nodes: Annotated[
+        list[NodeFields],
+        Meta(min_length=1, description="The machines: a list, at least one."),
+    ]
+    defaults: (
+        Annotated[
+            DefaultFields,
+            Meta(description="What holds for nodes that do not say: a mapping of slots."),
+        ]
+        | UnsetType
+    ) = UNSET
+    router: (
+        Annotated[
+            RouterFields,
+            Meta(description="The router: a mapping of timeouts, lease_ttl, drain, allowed_hosts."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of nodes.yaml."""
+    made = msgspec.json.schema(File)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "nodes.yaml",
+        "description": "The machines of DPL. GENERATED: make render",
+        **made,
+    }
+
+
+def rendered() -> str:
+    """The text of nodes.schema.json."""
+    return json.dumps(json_schema(), indent=2) + "\n"

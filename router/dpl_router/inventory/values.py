@@ -1,0 +1,76 @@
+"""Values that are written in one way and used in another: durations, secrets, files."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+LONGEST = 7 * 86400.0
+MAX_SECRET = 64 * 1024
+
+
+class BadValue(ValueError):
+    """`hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def seconds(value: float | str, at_most: float = LONGEST) -> float:
+    """`500ms`, `30s`, `5m`, `1h`, or a number of seconds. Raises: BadValue."""
+    if isinstance(value, str):
+        number, unit = re.fullmatch(r"([\d.]+)(\D+)", value).groups()  # type: ignore[union-attr]
+        value = float(number) * SECONDS[unit]
+    if not math.isfinite(value) or not 0.001 <= value <= at_most:
+        raise BadValue("is no usable time", f"write 1ms to {at_most:g}s")
+    return float(value)
+
+
+def secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
+    """What `${ENV}` or `file:PATH` stands for, without blanks around it.
+
+    Raises: BadValue, which never holds the secret.
+    """
+    text = referenced(reference, environ)
+    if text is None:
+        text = _file_text(existing(reference.removeprefix("file:"), folder))
+    text = text.strip()
+    if not text:
+        raise BadValue(f"{reference} is empty")
+    if not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise BadValue(f"{reference} holds a blank, a line break or a letter beyond ASCII")
+    return text
+
+
+def referenced(reference: str, environ: Mapping[str, str]) -> str | None:
+    """The value of `${ENV}`; None where `reference` is of another form. Raises: BadValue."""
+    if not reference.startswith("${"):
+        return None
+    name = reference[2:-1]
+    if name not in environ:
+        raise BadValue(
+            f"the environment variable {name} is not set", f"export {name}, or use file:PATH"
+        )
+    return environ[name]
+
+
+def existing(text: str, folder: Path) -> Path:
+    """A readable plain file; relative paths start at `folder`. Raises: BadValue."""
+    try:
+        path = folder / Path(text).expanduser()
+        if not path.is_file():
+            raise BadValue(f"there is no file {path}")
+        with path.open("rb"):
+            return path
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BadValue):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise BadValue(f"the file {text} cannot be read: {reason}") from None
+
+
+def _file_text(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(MAX_SECRET).decode("ascii", "replace")

@@ -1,0 +1,45 @@
+"""Tells when a file changed, however the editor saved it. For nodes.yaml and keys.yaml."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import watchfiles
+
+SETTLE = 50
+"""Milliseconds without a further change after which a save is taken to be finished."""
+LONGEST_SETTLE = 300
+LOOK_AGAIN = 500
+"""Milliseconds; what the system does not tell (network drives, a replaced folder) is seen then."""
+
+Fingerprint = tuple[int, int, int] | None
+
+
+async def watch(path: Path, apply: Callable[[], Awaitable[None]]) -> None:
+    """Call `apply` within a second of each change of `path`, until cancelled.
+
+    The folder is watched, not the file: a rename on save puts another file in its place. `apply`
+    answers for its own errors. A file that vanished is a change as well.
+    """
+    seen = fingerprint(path)
+    async for _ in watchfiles.awatch(
+        path.parent,
+        watch_filter=None,
+        step=SETTLE,
+        debounce=LONGEST_SETTLE,
+        rust_timeout=LOOK_AGAIN,
+        yield_on_timeout=True,
+        recursive=False,
+    ):
+        now = fingerprint(path)
+        if now != seen:
+            seen = now
+            await apply()
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Differs after every save; None where there is no file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -1,0 +1,376 @@
+"""Every metric the router emits, on a registry passed in.
+
+Names, labels and buckets: the observability catalogue, section 1.3. The hot path asks for a handle
+(`model`, `node`, `node_model`: one dict look-up) and counts on children that are resolved already.
+What clients write is no label: see `RouterMetrics.model`.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Generic, Literal, TypeVar, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Enum,
+    Gauge,
+    Histogram,
+    Info,
+    Summary,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from dpl_router import __version__
+from dpl_router.scheduling.types import Reason, Rejection
+
+Route = Literal["chat", "generate", "completions", "embeddings", "batch"]
+Ended = Literal["ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"]
+RetryReason = Literal["connect", "status", "timeout", "lock_conflict", "stream_cut"]
+Phase = Literal["queue", "prefill", "decode"]
+LeaseAnswer = Literal["granted", "conflict", "error"]
+RenewalAnswer = Literal["renewed", "lost", "error"]
+PollFailure = Literal["timeout", "connect", "status", "empty"]
+ProxyOutcome = Literal["ok", "client_error", "upstream_error", "timeout"]
+Mode = Literal["promql", "direct", "blind"]
+
+OTHER = "other"
+NAMED_MODELS = 80
+MODELS_WITH_HISTOGRAMS = 10
+
+# The bounds of the service objectives (2 s, 0.2 s) must be bounds of a bucket.
+FIRST_TOKEN = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
+PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
+WHOLE_REQUEST = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600, 1800)
+DECISION = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
+CONTROL_CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+LONGEST_EXEMPLAR = 128 - len("request_id")  # OpenMetrics allows 128 characters, name and value
+
+Word = TypeVar("Word", bound=str)
+
+
+class ByWord(dict[Word, Counter], Generic[Word]):
+    """The counters of one family by its last label, which is a word of a closed set."""
+
+    def __init__(self, family: Counter, *fixed: str) -> None:
+        super().__init__()
+        self._family = family
+        self._fixed = fixed
+
+    def __missing__(self, word: Word) -> Counter:
+        child = self[word] = self._family.labels(*self._fixed, word)
+        return child
+
+    def from_the_start(self, words: Iterable[Word]) -> "ByWord[Word]":
+        """Every series exists at 0, so that its first event is an increase."""
+        for word in words:
+            self[word]  # makes it
+        return self
+
+
+class ModelFamilies:
+    """What is told per model, under the name that the client used."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        seconds = partial(Histogram, registry=registry, labelnames=["model"])
+
+        self.requests = counter(
+            "dpl_router_requests_total", "Finished requests.", ["model", "route", "outcome"]
+        )
+        self.in_flight = gauge(
+            "dpl_router_requests_in_flight", "Open requests.", ["model", "route"]
+        )
+        self.duration = seconds(
+            "dpl_router_request_duration_seconds", "Arrival to last byte.", buckets=WHOLE_REQUEST
+        )
+        self.first_token = seconds(
+            "dpl_router_time_to_first_token_seconds",
+            "Arrival to first token sent.",
+            buckets=FIRST_TOKEN,
+        )
+        self.per_token = seconds(
+            "dpl_router_time_per_output_token_seconds",
+            "First to last token over the tokens after the first, once per request.",
+            buckets=PER_TOKEN,
+        )
+        self.queue_wait = seconds(
+            "dpl_router_queue_wait_seconds", "Wait before dispatch.", buckets=FIRST_TOKEN
+        )
+        self.tokens = counter(
+            "dpl_router_tokens_total", "Tokens as the server reported.", ["model", "direction"]
+        )
+        self.decisions = counter(
+            "dpl_router_scheduling_decisions_total", "Why this node.", ["model", "reason"]
+        )
+        self.rejections = counter(
+            "dpl_router_scheduling_rejections_total", "Why none.", ["model", "reason"]
+        )
+        self.retries = counter(
+            "dpl_router_retries_total", "Retries before the first byte.", ["model", "reason"]
+        )
+        self.queue_depth = gauge("dpl_router_queue_depth", "Waiting for a node.", ["model"])
+        self.queue_limit = gauge("dpl_router_queue_limit", "Places in the queue.", ["model"])
+
+
+class ModelMetrics:
+    """One (model, route): what a request counts. Times are seconds."""
+
+    def __init__(self, of: ModelFamilies, model: str, route: Route, histograms: str) -> None:
+        self.ended = ByWord[Ended](of.requests, model, route).from_the_start(get_args(Ended))
+        self.in_flight = of.in_flight.labels(model, route)
+        self.duration = of.duration.labels(histograms)
+        self.time_to_first_token = of.first_token.labels(histograms)
+        self.time_per_output_token = of.per_token.labels(histograms)
+        self.queue_wait = of.queue_wait.labels(histograms)
+        self.input_tokens = of.tokens.labels(model, "input")
+        self.output_tokens = of.tokens.labels(model, "output")
+        self.cached_tokens = of.tokens.labels(model, "cached")
+        self.decisions = ByWord[Reason](of.decisions, model)
+        self.rejections = ByWord[Rejection](of.rejections, model)
+        self.retries = ByWord[RetryReason](of.retries, model)
+
+    def first_token(self, seconds: float, request_id: str) -> None:
+        """`request_id` becomes the exemplar, unless it is longer than OpenMetrics allows."""
+        exemplar = {"request_id": request_id} if len(request_id) <= LONGEST_EXEMPLAR else None
+        self.time_to_first_token.observe(seconds, exemplar)
+
+
+class NodeFamilies:
+    """What is told per node. Never a histogram: a page of 18 series a node renders too slowly."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+
+        self.requests = counter(
+            "dpl_router_upstream_requests_total", "Attempts per node.", ["node", "outcome"]
+        )
+        self.first_token = Summary(
+            "dpl_router_upstream_ttft_seconds", "First token by node.", ["node"], registry=registry
+        )
+        self.truncated = counter(
+            "dpl_router_streams_truncated_total", "Streams without their last event.", ["node"]
+        )
+        self.cordoned = gauge("dpl_router_node_cordoned", "1 while cordoned.", ["node"])
+        self.circuit = gauge(
+            "dpl_router_circuit_state",
+            "0 closed, 1 half, 2 open, also while the router's own check fails.",
+            ["node"],
+        )
+        self.in_flight = gauge(
+            "dpl_router_upstream_in_flight", "Open requests at a node.", ["node", "model"]
+        )
+        self.output_tokens = counter(
+            "dpl_router_upstream_output_tokens_total", "Tokens a node wrote.", ["node", "model"]
+        )
+        self.decode_seconds = counter(
+            "dpl_router_upstream_decode_seconds_total",
+            "Time a node took for them, summed over requests.",
+            ["node", "model"],
+        )
+
+    def of_a_node(self) -> tuple[Counter | Gauge | Summary, ...]:
+        return self.first_token, self.truncated, self.cordoned, self.circuit
+
+    def of_a_pair(self) -> tuple[Counter | Gauge, ...]:
+        return self.in_flight, self.output_tokens, self.decode_seconds
+
+
+class NodeMetrics:
+    """One node; everything exists from the start."""
+
+    def __init__(self, of: NodeFamilies, node: str) -> None:
+        self.ended = ByWord[Ended](of.requests, node).from_the_start(get_args(Ended))
+        self.time_to_first_token = of.first_token.labels(node)
+        self.streams_truncated = of.truncated.labels(node)
+        self.cordoned = of.cordoned.labels(node)
+        self.circuit_state = of.circuit.labels(node)
+
+
+class NodeModelMetrics:
+    """One (node, model), under the node's own name of the model."""
+
+    def __init__(self, of: NodeFamilies, node: str, model: str) -> None:
+        self.in_flight = of.in_flight.labels(node, model)
+        self.output_tokens = of.output_tokens.labels(node, model)
+        self.decode_seconds = of.decode_seconds.labels(node, model)
+
+
+class LeaseMetrics:
+    """The leases that the router holds on nodes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter = partial(Counter, registry=registry)
+
+        self.in_use = Gauge("dpl_router_lock_leases_in_use", "Leases held.", registry=registry)
+        self.acquire_seconds = Histogram(
+            "dpl_router_lock_acquire_seconds",
+            "Time to get a lease.",
+            buckets=CONTROL_CALL,
+            registry=registry,
+        )
+        self.acquisitions = ByWord[LeaseAnswer](
+            counter("dpl_router_lock_acquisitions_total", "Leases asked for.", ["outcome"])
+        ).from_the_start(get_args(LeaseAnswer))
+        self.renewals = ByWord[RenewalAnswer](
+            counter("dpl_router_lock_renewals_total", "Leases kept alive.", ["outcome"])
+        ).from_the_start(get_args(RenewalAnswer))
+        self.lost = counter("dpl_router_lock_leases_lost_total", "Leases that ended under us.")
+
+
+class ViewMetrics:
+    """What the router knows of the fleet, and by which way."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+
+        self.snapshot_timestamp = gauge(
+            "dpl_router_load_snapshot_timestamp_seconds",
+            "Newest sample time in the view in use; 0 before the first view.",
+        )
+        self.snapshot_nodes = gauge("dpl_router_load_snapshot_nodes", "Nodes in it.")
+        self._mode = Enum(
+            "dpl_router_scheduling_mode", "Mode now.", states=get_args(Mode), registry=registry
+        )
+        self.query_seconds = Histogram(
+            "dpl_router_prometheus_query_duration_seconds",
+            "Cost of queries.",
+            ["query"],
+            buckets=CONTROL_CALL,
+            registry=registry,
+        )
+        self.query_failures = ByWord[PollFailure](
+            counter("dpl_router_prometheus_query_failures_total", "Failed polls.", ["reason"])
+        ).from_the_start(get_args(PollFailure))
+        self.watchdog_timestamp = gauge(
+            "dpl_router_watchdog_last_received_timestamp_seconds",
+            "Last dead-man call; 0 before the first.",
+        )
+        self.mode("blind")  # nothing is known yet, and nobody may think otherwise
+
+    def mode(self, now: Mode) -> None:
+        self._mode.state(now)
+
+
+class RouterMetrics:
+    """The whole page. `know_models` first: until then every model is `other`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # A `_created` beside each counter would double the page.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        counter = partial(Counter, registry=registry)
+
+        self._registry = registry
+        self._known: dict[str, None] = {}
+        self._with_histograms: set[str] = set()
+        self._model_families = ModelFamilies(registry)
+        self._models: dict[tuple[str, Route], ModelMetrics] = {}
+        self._queues: dict[str, tuple[int, int]] = {}
+        self._node_families = NodeFamilies(registry)
+        self._nodes: dict[str, NodeMetrics] = {}
+        self._pairs: dict[tuple[str, str], NodeModelMetrics] = {}
+        self.leases = LeaseMetrics(registry)
+        self.view = ViewMetrics(registry)
+        self.scheduling_seconds = Histogram(
+            "dpl_router_scheduling_duration_seconds",
+            "Cost of one decision.",
+            buckets=DECISION,
+            registry=registry,
+        )
+        self.client_left = ByWord[Phase](
+            counter("dpl_router_client_disconnects_total", "The client left.", ["phase"])
+        ).from_the_start(get_args(Phase))
+        self.promql_proxy = ByWord[ProxyOutcome](
+            counter("dpl_router_promql_proxy_requests_total", "Proxied queries.", ["outcome"])
+        ).from_the_start(get_args(ProxyOutcome))
+        self.config_reloaded = Gauge(
+            "dpl_router_config_last_reload_successful",
+            "0 while a bad nodes.yaml is refused and the old one kept.",
+            registry=registry,
+        )
+        self.config_reloaded.set(1)
+        Info("dpl_router_build", "Build.", registry=registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
+
+    def know_models(self, names: Iterable[str]) -> None:
+        """Names of nodes.yaml or of an inventory; the first 80 ever told keep their name."""
+        for name in names:
+            if len(self._known) < NAMED_MODELS:
+                self._known[name] = None
+
+    def model(self, name: str, route: Route = "chat") -> ModelMetrics:
+        """A client can write any name, so it gets a series of its own only where it is known.
+
+        Histograms are kept for the ten known models that were used first.
+        """
+        shown = name if name in self._known else OTHER
+        handle = self._models.get((shown, route))
+        if handle is None:
+            handle = ModelMetrics(
+                self._model_families, shown, route, histograms=self._histogram_name(shown)
+            )
+            self._models[shown, route] = handle
+        return handle
+
+    def node(self, name: str) -> NodeMetrics:
+        handle = self._nodes.get(name)
+        if handle is None:
+            handle = self._nodes[name] = NodeMetrics(self._node_families, name)
+        return handle
+
+    def node_model(self, node: str, model: str) -> NodeModelMetrics:
+        handle = self._pairs.get((node, model))
+        if handle is None:
+            handle = self._pairs[node, model] = NodeModelMetrics(self._node_families, node, model)
+        return handle
+
+    def forget_node(self, name: str) -> None:
+        """After its last request: a handle taken later makes the series anew."""
+        if self._nodes.pop(name, None) is not None:
+            for outcome in get_args(Ended):
+                self._node_families.requests.remove(name, outcome)
+            for family in self._node_families.of_a_node():
+                family.remove(name)
+        for pair in [pair for pair in self._pairs if pair[0] == name]:
+            del self._pairs[pair]
+            for family in self._node_families.of_a_pair():
+                family.remove(*pair)
+
+    def show_book(
+        self,
+        in_flight: Mapping[tuple[str, str], int],
+        circuits: Mapping[str, int],
+        queues: Mapping[str, tuple[int, int]],
+    ) -> None:
+        """The gauges of the scheduler's own count, told before a page is rendered.
+
+        `in_flight`: (node, model) -> open requests. `circuits`: node -> 0, 1, 2. `queues`: known
+        model -> (waiting, places). A pair or a queue that is no longer named is 0.
+        """
+        for node, model in in_flight:
+            self.node_model(node, model)
+        for pair, handle in self._pairs.items():
+            handle.in_flight.set(in_flight.get(pair, 0))
+        for node, state in circuits.items():
+            self.node(node).circuit_state.set(state)
+        self._queues.update(dict.fromkeys(self._queues, (0, 0)))
+        self._queues.update({model: queues[model] for model in queues if model in self._known})
+        for model, (depth, limit) in self._queues.items():
+            self._model_families.queue_depth.labels(model).set(depth)
+            self._model_families.queue_limit.labels(model).set(limit)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """(content type, page): OpenMetrics or text, by the header `Accept`.
+
+        2,000 lines take some 40 ms: call it in a worker thread and keep the page for a second.
+        """
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    def _histogram_name(self, shown: str) -> str:
+        if shown != OTHER and len(self._with_histograms) < MODELS_WITH_HISTOGRAMS:
+            self._with_histograms.add(shown)
+        return shown if shown in self._with_histograms else OTHER

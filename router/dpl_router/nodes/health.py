@@ -1,0 +1,51 @@
+"""The router's own check of each node: the cheapest model list, every 5 s give or take a fifth.
+
+It is a hint: a server whose generation hangs answers it all the same, so what requests find out
+weighs more. Two failures in a row count as down; that is the scheduler's to say.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from dpl_router.errors import DplError
+
+CHECK_SECONDS = 1.0
+LOOK_SECONDS = 0.25
+SPREAD = 0.2
+
+Ask = Callable[[str], Awaitable[Sequence[str]]]
+"""Node name -> the models it lists. Raises: DplError."""
+Tell = Callable[[str, Sequence[str] | None, str | None], None]
+"""(node, models or None where it did not answer, why not)."""
+
+
+class HealthChecks:
+    def __init__(self, ask: Ask, tell: Tell, *, interval: float) -> None:
+        self._ask = ask
+        self._tell = tell
+        self._interval = interval
+
+    async def run(self, names: Callable[[], Sequence[str]]) -> None:
+        """Until cancelled; `names` is asked anew each time, so a reload needs no call."""
+        due: dict[str, float] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                now = time.monotonic()
+                for node in names():
+                    if now >= due.get(node, 0.0):
+                        due[node] = now + self._interval * random.uniform(1 - SPREAD, 1 + SPREAD)
+                        group.create_task(self.once(node))
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def once(self, node: str) -> None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                models = await self._ask(node)
+        except TimeoutError:
+            self._tell(node, None, f"no answer to the model list in {CHECK_SECONDS:g} s")
+        except DplError as error:
+            self._tell(node, None, error.message)
+        else:
+            self._tell(node, models, None)

@@ -1,0 +1,227 @@
+"""The core in this process's memory: what happened goes in by `on_*`, snapshots come out.
+
+A candidate is made anew only when its node changed, so that a decision costs what was changed
+since the last one plus the arithmetic.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from dpl_router.scheduling.book import Attempt, Book
+from dpl_router.scheduling.node import Node
+from dpl_router.scheduling.pipeline import decide, explain
+from dpl_router.scheduling.queueing import Queues
+from dpl_router.scheduling.retry import RetryBudget
+from dpl_router.scheduling.roster import Roster
+from dpl_router.scheduling.speed import Output
+from dpl_router.scheduling.types import (
+    Config,
+    Decision,
+    Demand,
+    Failure,
+    NodeConfig,
+    NodeFacts,
+    Outcome,
+    OutcomeKind,
+    Snapshot,
+    View,
+)
+
+
+class Core:
+    """See `core.SchedulerCore` for what each call promises."""
+
+    def __init__(self, config: Config) -> None:
+        self._seed = config.seed
+        self._nodes = {node.id: Node(node) for node in config.nodes}
+        self._book = Book()
+        self._queues = Queues()
+        self._budget = RetryBudget()
+        self._outputs: dict[str, Output] = {}
+        self._roster = Roster(self._nodes.values())
+
+    # what is asked
+
+    def snapshot(self, demand: Demand | None, now: float) -> Snapshot:
+        if demand is None:
+            models = self._roster.models | self._queues.depths().keys()
+            views = {model: self._view(model, now) for model in models}
+        else:
+            views = {demand.model: self._view(demand.model, now)}
+        strangers = self._roster.strangers(now)
+        return Snapshot(views, strangers, self._queues.claims, self._seed)
+
+    def _view(self, model: str, now: float) -> View:
+        queue = self._queues.waiting(model)
+        return self._roster.view(model, queue, self._output(model).mean, now)
+
+    def decide(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
+        return decide(demand, snapshot, now)
+
+    def explain(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
+        return explain(demand, snapshot, now)
+
+    def head(self, model: str) -> str | None:
+        return next(iter(self._queues.waiting(model)), None)
+
+    def queues(self) -> Mapping[str, tuple[int, int]]:
+        depths = self._queues.depths()
+        models = (self._roster.models - {""}) | depths.keys()
+        return {model: (depths.get(model, 0), self._roster.limit(model)) for model in models}
+
+    def in_flight(self) -> Mapping[tuple[str, str], int]:
+        return self._book.counts()
+
+    def busy(self, node: str) -> int:
+        known = self._nodes.get(node)
+        return 0 if known is None else known.tally.count
+
+    def circuits(self, now: float) -> Mapping[str, int]:
+        return {
+            node.id: int(node.health.circuit(now)) for node in self._nodes.values() if not node.gone
+        }
+
+    def may_retry(self, demand: Demand, failure: Failure, now: float) -> bool:
+        return self._budget.allows(demand, failure, now)
+
+    # what happened to the fleet
+
+    def on_facts(self, fleet: Sequence[NodeFacts], now: float) -> None:
+        for facts in fleet:
+            self._node(NodeConfig(facts.node)).learn_facts(facts, now)
+        self._members({facts.node for facts in fleet})
+
+    def on_reload(self, nodes: Sequence[NodeConfig], now: float) -> None:
+        for config in nodes:
+            self._node(config).config = config
+        self._members({config.id for config in nodes})
+
+    def _node(self, config: NodeConfig) -> Node:
+        """The node of that id, new where there was none."""
+        node = self._nodes.get(config.id)
+        if node is None:
+            node = self._nodes[config.id] = Node(config)
+        return node
+
+    def _members(self, names: set[str]) -> None:
+        for node in list(self._nodes.values()):
+            node.gone = node.id not in names
+            if node.gone and not node.tally.count:
+                del self._nodes[node.id]
+        self._roster = Roster(node for node in self._nodes.values() if not node.gone)
+        self._outputs = {model: self._output(model) for model in self._roster.models}
+
+    def _output(self, model: str) -> Output:
+        return self._outputs.get(model) or Output()
+
+    # what happened to a node
+
+    def on_check(self, node: str, ok: bool, now: float) -> None:
+        known = self._nodes.get(node)
+        if known is not None:
+            known.health.check(ok)
+            self._roster.touch(known.id)
+
+    def on_lease(self, node: str, others: int, now: float) -> bool:
+        known = self._nodes.get(node)
+        if known is None or known.others.leased(others, now):
+            return True
+        self._roster.touch(known.id)
+        return False
+
+    def on_exclusive(self, node: str, until: float, now: float) -> None:
+        known = self._nodes.get(node)
+        if known is not None:
+            known.taken(until, now)
+            self._roster.touch(known.id)
+
+    # what happened to a request
+
+    def on_hold(self, demand: Demand, node: str, now: float) -> None:
+        self._queues.hold(demand, node)
+        self._roster.renew(demand.model)
+
+    def on_unhold(self, demand_id: str, now: float) -> None:
+        model = self._queues.drop(demand_id)
+        if model is not None:
+            self._roster.renew(model)
+
+    def on_dispatch(self, attempt: str, demand: Demand, node: str, now: float) -> None:
+        self.on_unhold(demand.id, now)
+        if self._book.get(attempt) is not None:
+            return
+        self._budget.sent(demand, now)
+        known = self._nodes.get(node)
+        if known is None:
+            known = self._nodes[node] = Node(NodeConfig(node))
+            known.gone = True
+        opened = Attempt(
+            node=node,
+            model=demand.model,
+            prompt=demand.prompt_tokens,
+            expected=self._expected(demand),
+            epoch=known.health.epoch,
+            crowd=known.tally.count + 1 + known.others.now(now),
+        )
+        self._book.opened(attempt, opened)
+        known.sent(demand.model, now)
+        known.tally.add(opened, now)
+        known.health.sent(attempt)
+        self._roster.touch(known.id)
+
+    def _expected(self, demand: Demand) -> int:
+        mean = round(self._output(demand.model).mean)
+        return max(1, mean if demand.max_tokens is None else min(mean, demand.max_tokens))
+
+    def on_token(self, attempt: str, tokens: int, now: float) -> None:
+        opened = self._book.get(attempt)
+        if opened is None:
+            return
+        node = self._nodes[opened.node]
+        if not opened.answered:
+            self._first(attempt, opened, node, now)
+        node.tally.heard(opened, max(1, tokens))
+        self._roster.touch(node.id)
+
+    def _first(self, attempt: str, opened: Attempt, node: Node, now: float) -> None:
+        node.health.released(attempt)
+        node.health.token(opened.epoch)
+        node.spoke(opened.model, now)
+
+    def on_finish(self, attempt: str, outcome: Outcome, now: float) -> None:
+        closed = self._book.closed(attempt)
+        if closed is None:
+            return
+        node = self._nodes[closed.node]
+        node.tally.remove(closed, now)
+        node.health.released(attempt)
+        if outcome.kind is OutcomeKind.DONE:
+            self._ended_well(attempt, closed, node, outcome, now)
+        elif outcome.failure is Failure.BUSY:
+            node.leave_alone(outcome.retry_after, now)
+        elif node.health.failed(outcome.failure, closed.epoch, now) and not self._last(node, now):
+            node.health.open(now)
+        node.learn(closed, outcome, now)
+        if node.gone and not node.tally.count:
+            del self._nodes[node.id]
+        self._roster.touch(node.id)
+
+    def _ended_well(
+        self, attempt: str, closed: Attempt, node: Node, outcome: Outcome, now: float
+    ) -> None:
+        if not closed.answered:
+            self._first(attempt, closed, node, now)
+        node.health.done(closed.epoch)
+        tokens = outcome.eval_tokens or outcome.tokens or closed.tokens
+        for model in {closed.model, ""} & self._outputs.keys():
+            self._outputs[model].learn(tokens)
+            self._roster.renew(model)
+
+    def _last(self, node: Node, now: float) -> bool:
+        """Would closing the node help nobody? So it is where no other usable node has any of its
+        models. Where another has some of them those go there; the rest come by panic."""
+        usable = [
+            other for other in self._nodes.values() if other is not node and other.usable(now)
+        ]
+        if not node.facts.models:
+            return not usable
+        return not any(other.facts.models.keys() & node.facts.models.keys() for other in usable)

@@ -1,0 +1,114 @@
+"""Who serves which model, and each one's candidates: made when asked for, kept until stale.
+
+A decision so costs what has changed since the last one, plus the arithmetic.
+"""
+
+from collections.abc import Iterable, Sequence
+from zlib import crc32
+
+from dpl_router.scheduling.node import Node
+from dpl_router.scheduling.queueing import PER_SLOT
+from dpl_router.scheduling.speed import OUTPUT_PRIOR
+from dpl_router.scheduling.types import Candidate, View
+
+Pair = tuple[Node, str]
+
+
+class Seats:
+    """One model's candidates, each made when it is asked for and then kept until it is stale."""
+
+    def __init__(self, pairs: Sequence[Pair], absent: Sequence[str]) -> None:
+        self.pairs = sorted(pairs, key=_spread)
+        self.absent = tuple(absent)
+        self.limit = PER_SLOT * sum({node.id: node.slots for node, _ in pairs}.values())
+        self._rows: dict[int, Candidate] = {}
+        self._view: View | None = None
+
+    def stale(self, place: int) -> None:
+        self._rows.pop(place, None)
+        self._view = None
+
+    def renew(self) -> None:
+        """The queue or the length of answers changed."""
+        self._view = None
+
+    def view(self, queue: tuple[str, ...], output: float, now: float) -> View:
+        if self._view is None:
+            rows = self._rows
+            for place, (node, model) in enumerate(self.pairs):
+                if place not in rows:
+                    rows[place] = node.candidate(model, now)
+            self._view = View(
+                tuple(rows[place] for place in range(len(self.pairs))),
+                self.absent,
+                queue,
+                self.limit,
+                output,
+            )
+        return self._view
+
+
+def _spread(pair: Pair) -> tuple[int, str, str]:
+    node, model = pair
+    return crc32(node.id.encode()), node.id, model
+
+
+class Roster:
+    """A fleet as its facts are now; new facts make a new one."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        fleet = list(nodes)
+        serving: dict[str, list[Node]] = {}
+        for node in fleet:
+            for model in node.facts.models:
+                serving.setdefault(model, []).append(node)
+        unknown = [node for node in fleet if not node.facts.inventory_known]
+        self._seats = {
+            model: Seats([(node, model) for node in able], _missing(fleet, able))
+            for model, able in serving.items()
+        }
+        self._seats[""] = Seats(_anything(fleet) or [(node, "") for node in unknown], ())
+        self._strangers = Seats([(node, "") for node in unknown], _missing(fleet, unknown))
+        self._places: dict[str, list[tuple[Seats, int]]] = {node.id: [] for node in fleet}
+        for seats in (*self._seats.values(), self._strangers):
+            for place, (node, _) in enumerate(seats.pairs):
+                self._places[node.id].append((seats, place))
+        self.models = frozenset(self._seats)
+        """All that are listed, and the empty name."""
+
+    def view(self, model: str, queue: tuple[str, ...], output: float, now: float) -> View:
+        seats = self._seats.get(model)
+        if seats is None:
+            return self.strangers(now)._replace(queue=queue)
+        return seats.view(queue, output, now)
+
+    def strangers(self, now: float) -> View:
+        """For a model that nobody lists: those of whom nobody knows what they serve."""
+        return self._strangers.view((), OUTPUT_PRIOR, now)
+
+    def limit(self, model: str) -> int:
+        """How many requests for the model may be held."""
+        return self._seats.get(model, self._strangers).limit
+
+    def touch(self, node: str) -> None:
+        """Something of the node changed."""
+        for seats, place in self._places.get(node, ()):
+            seats.stale(place)
+
+    def renew(self, model: str) -> None:
+        """The model's queue or the length of its answers changed."""
+        seats = self._seats.get(model)
+        if seats is not None:
+            seats.renew()
+
+
+def _missing(fleet: Sequence[Node], serving: Sequence[Node]) -> list[str]:
+    names = {node.id for node in serving}
+    return [node.id for node in fleet if node.id not in names]
+
+
+def _anything(fleet: Sequence[Node]) -> list[Pair]:
+    """For a demand of no model: those loaded, or else whatever is listed."""
+    listed = [(node, model) for node in fleet for model in node.facts.models]
+    loaded = [pair for pair in listed if pair[0].facts.models[pair[1]].loaded is not False]
+    return loaded or listed

@@ -1,0 +1,1 @@
+"""Who may do what: keys and roles, guards, what browsers may send, the audit log."""

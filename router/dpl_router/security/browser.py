@@ -1,0 +1,34 @@
+"""What a page of another site may not do through its visitor's browser (api.md section 2).
+
+A call without `Origin`, `Referer` and `Sec-Fetch-*` comes from no browser and needs nothing.
+"""
+
+from collections.abc import Mapping
+
+from dpl_router.errors import NotAllowed
+
+Headers = Mapping[bytes, bytes]
+"""As ASGI gives them: names in small letters."""
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+MARKS = frozenset({b"origin", b"referer", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+
+
+def refuse_foreign(headers: Headers) -> None:
+    """Raises: NotAllowed for a call from a page of another origin (`null` is one, too)."""
+    origin = headers.get(b"origin")
+    if origin is None:
+        return
+    if origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower():
+        raise NotAllowed("a page of another site may not call this one")
+
+
+def refuse_unproven(method: str, headers: Headers) -> None:
+    """Raises: NotAllowed for a change that a browser sends without `X-CSRF: 1`.
+
+    For routers without keys, where the caller's address is all that lets it in. No foreign page
+    can send that header: it would need a preflight, and those are refused.
+    """
+    if method in READS or headers.get(b"x-csrf") == b"1" or MARKS.isdisjoint(headers):
+        return
+    raise NotAllowed("a page that changes something sends the header X-CSRF: 1")

@@ -1,0 +1,88 @@
+"""Litestar guards, one for each role. A handler without one is closed to everybody.
+
+They run for raw handlers too, before each request: a right key costs one hash and two look-ups.
+The app's state holds `keyring`: a KeyRing, or None where there is no keys file.
+"""
+
+import time
+from typing import Any
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from dpl_router.errors import NotAllowed, NotAuthenticated, Overloaded
+from dpl_router.security.browser import Headers, refuse_foreign, refuse_unproven
+from dpl_router.security.keys import EVERYONE, Identity, KeyRing, Role
+from dpl_router.security.limits import WrongKeys
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+# Async, although nothing is awaited: Litestar would send a plain function to a thread.
+async def viewer(connection: Connection, handler: BaseRouteHandler) -> None:
+    _admit(connection, Role.VIEWER)
+
+
+async def user(connection: Connection, handler: BaseRouteHandler) -> None:
+    _admit(connection, Role.USER)
+
+
+async def operator(connection: Connection, handler: BaseRouteHandler) -> None:
+    _admit(connection, Role.OPERATOR)
+
+
+async def default_deny(connection: Connection, handler: BaseRouteHandler) -> None:
+    """For the app: refuses handlers that say neither who may call nor `opt={"open": True}`."""
+    if not guarded(handler):
+        raise NotAllowed("nobody may call this: its handler names no role")
+
+
+def guarded(handler: BaseRouteHandler) -> bool:
+    """Whether a handler says who may call it."""
+    guards = handler.resolve_guards()
+    return viewer in guards or user in guards or operator in guards or bool(handler.opt.get("open"))
+
+
+def identity_of(scope: Any) -> Identity:
+    """Who was let in by the guard of this call."""
+    identity: Identity = scope["state"]["identity"]
+    return identity
+
+
+def _admit(connection: Connection, needed: Role) -> None:
+    """Raises: NotAuthenticated, NotAllowed, Overloaded."""
+    scope: Any = connection.scope
+    headers = dict(scope["headers"])
+    state = connection.app.state
+    ring: KeyRing | None = state["keyring"]
+    refuse_foreign(headers)
+    if ring is None:
+        refuse_unproven(scope["method"], headers)
+        identity = EVERYONE
+    else:
+        secret = _bearer(headers)
+        found = ring.identify(secret)
+        if found is None:
+            raise _wrong_key(state, scope)
+        identity = found
+    if identity.role < needed:
+        raise NotAllowed(f"this needs a key of role {needed.word}; yours is {identity.role.word}")
+    scope["state"]["identity"] = identity
+
+
+def _bearer(headers: Headers) -> str:
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    secret = secret.strip()
+    if scheme.lower() != b"bearer" or not secret:
+        raise NotAuthenticated("this needs a key; send it as Authorization: Bearer KEY")
+    return secret.decode(errors="surrogateescape")
+
+
+def _wrong_key(state: Any, scope: Any) -> NotAuthenticated | Overloaded:
+    if "wrong_keys" not in state:
+        state["wrong_keys"] = WrongKeys(time.monotonic)
+    client = scope.get("client")
+    wait = state["wrong_keys"].count(client[0] if client else "")
+    if wait is None:
+        return NotAuthenticated("this key is not known here; it may have been revoked or ended")
+    return Overloaded("too many wrong keys from this address", retry_after=wait)

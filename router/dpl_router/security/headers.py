@@ -1,0 +1,122 @@
+"""The front door: which `Host` we answer to, the request's id, what browsers are told.
+
+Plain ASGI around the app, since the framework's own host check was bypassed twice.
+"""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from itertools import count
+from typing import Any
+
+from dpl_router.errors import DplError, NotAllowed
+from dpl_router.settings import LOOPBACK, Address
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+ErrorBody = Callable[[str, DplError], tuple[str, bytes]]
+"""(path, error) -> content type and body, in the envelope of that path."""
+
+SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+BROWSER = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        b"img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+def known_hosts(listen: Address, allowed: Iterable[str]) -> frozenset[str]:
+    """The names by which callers may address us, as `FrontDoor` wants them."""
+    names = {*LOOPBACK, listen.host, *allowed}
+    return frozenset(name.strip("[]").lower() for name in names)
+
+
+def host_name(header: bytes) -> str:
+    """`Host` without its port and brackets, in small letters."""
+    text = header.decode("latin-1").strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") <= 1 else ""
+
+
+class FrontDoor:
+    """`hosts` is asked for each request, so that a reload needs no word to us.
+
+    On the paths in `hot` the answer is not touched: those handlers write X-Request-Id themselves.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        hosts: Callable[[], frozenset[str]],
+        error_body: ErrorBody,
+        hot: frozenset[str] = frozenset(),
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._error_body = error_body
+        self._hot = hot
+        self._prefix = secrets.token_hex(6)
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        hosts, given = [], b""
+        for name, value in scope["headers"]:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"x-request-id":
+                given = value
+        request_id = given if SANE_ID.fullmatch(given) else self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        if not self._welcome(hosts):
+            await self._refuse(scope["path"], hosts[0], _decorated(send, request_id))
+        elif scope["path"] in self._hot:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, _decorated(send, request_id))
+
+    def _new_id(self) -> bytes:
+        return f"{self._prefix}-{next(self._numbers):x}".encode()
+
+    def _welcome(self, hosts: list[bytes]) -> bool:
+        """A call without `Host` (HTTP/1.0) comes from no browser; one with two is no request."""
+        return not hosts or (len(hosts) == 1 and host_name(hosts[0]) in self._hosts())
+
+    async def _refuse(self, path: str, host: bytes, send: Send) -> None:
+        name = host_name(host)[:100]
+        error = NotAllowed(
+            f"this router does not answer to the host name {name!r}; if it is one of its names, "
+            "add it to router.allowed_hosts in nodes.yaml"
+        )
+        content_type, body = self._error_body(path, error)
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _decorated(send: Send, request_id: bytes) -> Send:
+    async def decorated(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), *BROWSER]
+            if all(name.lower() != b"x-request-id" for name, _ in headers):
+                headers.append((b"x-request-id", request_id))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return decorated

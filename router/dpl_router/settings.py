@@ -1,0 +1,68 @@
+"""What one router process is told from outside. Built once by the command line, then frozen."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dpl_router.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens. Port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        return self.host in LOOPBACK or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, where: str) -> Address:
+    """`host:port`, `[::1]:port` or `:port`; `where` names the flag in the error.
+
+    Raises: ConfigError.
+    """
+    host, separator, port = text.strip().rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{where}: {text!r} is no address; write HOST:PORT, as 127.0.0.1:8000")
+    return Address(host, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    nodes_file: Path
+    """nodes.yaml; reloaded within a second of a change."""
+    data_dir: Path
+    """Where the router keeps what must survive a restart (cordons, audit log). Created."""
+    listen: Address = Address("127.0.0.1", 8000)
+    keys_file: Path | None = None
+    """keys.yaml; None = no keys: every caller is operator, and only loopback is served."""
+    api_key: str | None = field(default=None, repr=False)
+    """The clear key of role operator that the router shows to exporters."""
+    prometheus_url: str | None = None
+    """None = there is no Prometheus: the router starts in mode `direct`."""
+    alertmanager_url: str | None = None
+    insecure_open: bool = False
+    """Serve beyond loopback without a keys file: said aloud, never by default."""
+    poll_interval: float = 2.0
+    """Seconds between two polls of the recorded facts."""
+    scrape_interval: float = 5.0
+    """Seconds between two scrapes of an exporter, by Prometheus and in mode `direct`."""
+    check_interval: float = 5.0
+    """Seconds between the router's own checks of a node, give or take a fifth."""
+
+    def check(self) -> None:
+        """Raises: ConfigError where the settings contradict each other."""
+        if not self.listen.loopback and self.keys_file is None and not self.insecure_open:
+            raise ConfigError(
+                f"--listen {self.listen} is reachable by others and there is no keys file; make "
+                "one with `dpl key new NAME --role user --keys-file keys.yaml`, or say "
+                "--insecure-open if everybody on that network may use the nodes"
+            )

@@ -1,0 +1,1 @@
+"""How clients talk to the router: one protocol per file."""

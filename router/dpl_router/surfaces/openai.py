@@ -1,0 +1,213 @@
+"""OpenAI's protocol under /v1: chat completions and the model list."""
+
+import asyncio
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Controller, asgi, get
+from litestar.params import FromPath
+from litestar.types import HTTPScope, Receive, Send
+
+from dpl_router.conversation import ChatRequest
+from dpl_router.dispatch import Dispatcher
+from dpl_router.errors import (
+    BadRequest,
+    ClientGone,
+    DplError,
+    ModelUnknown,
+    NotAllowed,
+    TooLarge,
+)
+from dpl_router.security.guards import identity_of, user
+from dpl_router.surfaces.relay import (
+    EventStream,
+    Header,
+    answer_headers,
+    pump,
+    read_body,
+    send_whole,
+    watch,
+)
+from dpl_router.telemetry.view import FleetView
+
+AUTO = "auto"
+MOST_MESSAGES = 4096
+PARSE_ON_LOOP = 256 * 1024
+DONE = b"data: [DONE]\n\n"
+JSON: Sequence[Header] = ((b"content-type", b"application/json"),)
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Message(msgspec.Struct):
+    role: str
+
+
+class _Body(msgspec.Struct):
+    """What the router must know of the body; everything else passes through."""
+
+    messages: list[_Message]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def decode_chat(body: bytes, request_id: str) -> ChatRequest:
+    """Raises: BadRequest, with the place in the body."""
+    try:
+        body.decode()
+        said = _decode(body)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from error
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `")
+        raise BadRequest(message, param=place.rstrip("`").removeprefix("$.") or None) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not said.messages:
+        raise BadRequest("messages is empty; send at least one message", param="messages")
+    if len(said.messages) > MOST_MESSAGES:
+        raise TooLarge(f"more than {MOST_MESSAGES} messages", param="messages")
+    model = said.model or ""
+    return ChatRequest(
+        id=request_id,
+        model="" if model == AUTO else model,
+        body=body,
+        stream=bool(said.stream),
+        wants_usage=bool(said.stream_options and said.stream_options.include_usage),
+        prompt_tokens=max(1, len(body) // 4),
+        max_tokens=said.max_completion_tokens or said.max_tokens,
+    )
+
+
+async def read_chat(scope: HTTPScope, receive: Receive) -> ChatRequest:
+    """A chat as OpenAI clients send it, with the caller's right to use the model checked.
+
+    Raises: BadRequest and its kin, NotAllowed, ClientGone.
+    """
+    body = await read_body(scope, receive)
+    request_id: str = scope["state"]["request_id"]
+    if len(body) > PARSE_ON_LOOP:
+        chat = await asyncio.to_thread(decode_chat, body, request_id)
+    else:
+        chat = decode_chat(body, request_id)
+    identity = identity_of(scope)
+    if not identity.may_use(chat.model):
+        asked = f"the model {chat.model!r}" if chat.model else "any model: name one in `model`"
+        raise NotAllowed(f"the key {identity.name!r} may not use {asked}")
+    return chat
+
+
+def error_body(error: DplError) -> bytes:
+    """OpenAI's envelope, all four keys."""
+    return msgspec.json.encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": _error_type(error.status),
+                "param": getattr(error, "param", None),
+                "code": error.code,
+            }
+        }
+    )
+
+
+def _error_type(status: int) -> str:
+    words = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    return words.get(status, "invalid_request_error" if status < 500 else "server_error")
+
+
+@asgi("/v1/chat/completions", guards=[user], copy_scope=False)
+async def chat_completions(scope: HTTPScope, receive: Receive, send: Send) -> None:
+    """Answer as OpenAI chat chunks; `X-DPL-Node` names the node that speaks.
+
+    The node has said its first word before our 200 goes out, so a refusal is still a status and a
+    dead node is still retried elsewhere; after 15 s of silence the head leaves all the same.
+    """
+    chat = await read_chat(scope, receive)
+    state = scope["app"].state
+    gone = watch(receive)
+    key = identity_of(scope).name
+    try:
+        if chat.stream:
+            stream = EventStream(send, chat.id, state.stalls)
+            await _stream(state.dispatcher, chat, gone, key, stream)
+        else:
+            await _plain(state.dispatcher, chat, gone, key, send)
+    except ClientGone:
+        return
+    finally:
+        gone.cancel()
+
+
+async def _plain(
+    dispatcher: Dispatcher, chat: ChatRequest, gone: Any, key: str, send: Send
+) -> None:
+    answer = await dispatcher.open(chat, gone, key=key, route="chat")
+    try:
+        body = bytearray()
+        while pieces := await answer.next():
+            body += b"".join([raw for _, raw in pieces if raw])
+        await send_whole(send, 200, [*JSON, *answer_headers(answer, chat.id)], bytes(body))
+    finally:
+        answer.close()
+
+
+async def _stream(
+    dispatcher: Dispatcher, chat: ChatRequest, gone: Any, key: str, stream: EventStream
+) -> None:
+    stream.keep_alive()
+    answer = None
+    try:
+        answer = await dispatcher.open(chat, gone, key=key, route="chat")
+        await stream.quiet()
+        if stream.started:
+            await stream.write(b": node " + answer.node.encode() + b"\n\n")
+        else:
+            await stream.start(answer_headers(answer, chat.id))
+        await pump(answer, stream, DONE)
+    except DplError as error:
+        await stream.quiet()
+        if not stream.started or isinstance(error, ClientGone):
+            raise
+        await stream.end(b"data: " + error_body(error) + b"\n\n")
+    finally:
+        stream.close()
+        if answer is not None:
+            answer.close()
+
+
+class ModelsController(Controller):
+    """Every name some node serves, as OpenAI lists models."""
+
+    path = "/v1/models"
+    guards = [user]  # noqa: RUF012 - the framework's own way to say it
+
+    @get()
+    async def list_models(self, view: FleetView) -> dict[str, Any]:
+        """All models of all nodes, loaded or not."""
+        return {"object": "list", "data": [_model(name) for name in view.model_names()]}
+
+    @get("/{model:path}")
+    async def one_model(self, model: FromPath[str], view: FleetView) -> dict[str, Any]:
+        """Raises: ModelUnknown, naming what looks like it."""
+        name = model.removeprefix("/")
+        names = view.model_names()
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise ModelUnknown(f"no node has the model {name!r}{hint}", near)
+        return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "dpl"}

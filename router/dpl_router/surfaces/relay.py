@@ -1,0 +1,195 @@
+"""What every surface needs on a raw connection: the body, the hang-up, the head, the stream.
+
+ASGI messages are built here and nowhere else.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from litestar.types import HTTPScope, Receive, Send
+
+from dpl_router.attempt import Gone
+from dpl_router.dispatch import Answer
+from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
+
+MAX_BODY = 32 * 1024 * 1024
+HEARTBEAT_SECONDS = 15.0
+STALL_SECONDS = 15.0
+STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+)
+COMMENT = b": waiting for the node\n\n"
+
+Header = tuple[bytes, bytes]
+
+
+async def read_body(scope: HTTPScope, receive: Receive) -> bytes:
+    """The whole body of a POST, at most 32 MiB.
+
+    Raises: MethodNotAllowed, Unsupported, TooLarge, ClientGone.
+    """
+    if scope["method"] != "POST":
+        raise MethodNotAllowed(f"{scope['method']} is not served here; send a POST", ["POST"])
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value != b"identity":
+            raise Unsupported("a compressed body is not read; send it without Content-Encoding")
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
+            raise TooLarge("the body is over 32 MiB")
+    message: Any = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        _bounded(body)
+        return body
+    pieces = bytearray()
+    while message["type"] == "http.request":
+        pieces += message.get("body", b"")
+        _bounded(pieces)
+        if not message.get("more_body"):
+            return bytes(pieces)
+        message = await receive()
+    raise ClientGone("the client left while it sent its request")
+
+
+def _bounded(body: bytes | bytearray) -> None:
+    if len(body) > MAX_BODY:
+        raise TooLarge("the body is over 32 MiB")
+
+
+def watch(receive: Receive) -> Gone:
+    """A future that ends when the client has left. Cancel it when the answer is out."""
+
+    async def until_gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    return asyncio.get_running_loop().create_task(until_gone())
+
+
+def answer_headers(answer: Answer, request_id: str) -> list[Header]:
+    return [
+        (b"x-dpl-node", answer.node.encode()),
+        (b"x-dpl-reason", answer.reason.encode()),
+        (b"x-dpl-attempts", str(answer.attempts).encode()),
+        (b"x-dpl-queue-ms", str(answer.queue_ms).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
+
+
+async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Stalls:
+    """Ends the streams whose client has not read for 15 s: one look a second, no timer each."""
+
+    def __init__(self) -> None:
+        self._streams: set[EventStream] = set()
+
+    def watch(self, stream: "EventStream") -> None:
+        self._streams.add(stream)
+
+    def forget(self, stream: "EventStream") -> None:
+        self._streams.discard(stream)
+
+    async def run(self) -> None:
+        """Until cancelled; a task of the application's own group."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for stream in tuple(self._streams):
+                if stream.stalled(now):
+                    stream.cancel()
+
+
+class EventStream:
+    """The way towards a client of server-sent events: head once, then bytes as they come.
+
+    While nothing is there to say, a comment leaves every 15 s once `keep_alive` was called: the
+    head then says `X-DPL-Node: pending`.
+    """
+
+    def __init__(self, send: Send, request_id: str, stalls: Stalls) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._stalls = stalls
+        self._sending_since: float | None = None
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._beats: asyncio.Task[None] | None = None
+        self.started = False
+
+    def keep_alive(self) -> None:
+        """Start to count the silence."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(HEARTBEAT_SECONDS, self._start_beating)
+
+    def _start_beating(self) -> None:
+        self._beats = asyncio.get_running_loop().create_task(self._beat())
+
+    async def _beat(self) -> None:
+        await self.start([(b"x-dpl-node", b"pending"), self._id_header()])
+        while True:
+            await self.write(COMMENT)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def quiet(self) -> None:
+        """The first word is there: no more heartbeats. Call before anything else is sent."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._beats is not None:
+            self._beats.cancel()
+            await asyncio.gather(self._beats, return_exceptions=True)
+
+    async def start(self, headers: Iterable[Header]) -> None:
+        self.started = True
+        self._stalls.watch(self)
+        message: Any = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [*STREAM_HEADERS, *headers],
+        }
+        await self._send(message)
+
+    async def write(self, data: bytes) -> None:
+        self._sending_since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._sending_since = None
+
+    async def end(self, data: bytes = b"") -> None:
+        self._sending_since = time.monotonic()
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def close(self) -> None:
+        self._stalls.forget(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._beats is not None:
+            self._beats.cancel()
+
+    def stalled(self, now: float) -> bool:
+        return self._sending_since is not None and now - self._sending_since > STALL_SECONDS
+
+    def cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _id_header(self) -> Header:
+        return (b"x-request-id", self._request_id.encode())
+
+
+async def pump(answer: Answer, stream: EventStream, last: bytes) -> None:
+    """Pass an answer on, several events in one write, then `last`.
+
+    Raises: UpstreamBroke, ClientGone.
+    """
+    while pieces := await answer.next():
+        raw = pieces[0][1] if len(pieces) == 1 else b"".join([raw for _, raw in pieces if raw])
+        if raw:
+            await stream.write(raw)
+    await stream.end(last)

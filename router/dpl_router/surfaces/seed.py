@@ -1,0 +1,76 @@
+"""The seed's own chat: OpenAI's body, always a stream, and the node's name before any token."""
+
+import asyncio
+from dataclasses import replace
+
+import msgspec
+from litestar import asgi
+from litestar.types import HTTPScope, Receive, Send
+
+from dpl_router.conversation import ChatRequest
+from dpl_router.dispatch import Answer
+from dpl_router.errors import ClientGone, DplError
+from dpl_router.security.guards import identity_of, user
+from dpl_router.surfaces.openai import DONE, error_body, read_chat
+from dpl_router.surfaces.relay import EventStream, pump, watch
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@asgi("/api/chat/completions", guards=[user], copy_scope=False)
+async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
+    """The 200 and an event that names the node leave at dispatch; a retry sends another such event.
+
+    What is refused before any dispatch is a real status; a cut answer ends with an error event.
+    """
+    chat = as_stream(await read_chat(scope, receive))
+    state = scope["app"].state
+    stream = EventStream(send, chat.id, state.stalls)
+    dispatches: asyncio.Queue[bytes | None] = asyncio.Queue()
+    gone = watch(receive)
+
+    def tell(node: str, reason: str) -> None:
+        event = msgspec.json.encode({"node": node, "reason": reason})
+        dispatches.put_nowait(b"data: " + event + b"\n\n")
+
+    opening = asyncio.get_running_loop().create_task(
+        state.dispatcher.open(chat, gone, key=identity_of(scope).name, route="chat", tell=tell)
+    )
+    opening.add_done_callback(lambda _: dispatches.put_nowait(None))
+    try:
+        await _relay(stream, dispatches, opening, chat.id)
+    except ClientGone:
+        return
+    finally:
+        gone.cancel()
+        stream.close()
+        opening.cancel()
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            opening.result().close()
+
+
+async def _relay(
+    stream: EventStream,
+    dispatches: "asyncio.Queue[bytes | None]",
+    opening: "asyncio.Task[Answer]",
+    request_id: str,
+) -> None:
+    try:
+        while (event := await dispatches.get()) is not None:
+            if not stream.started:
+                await stream.start([(b"x-request-id", request_id.encode())])
+            await stream.write(event)
+        await pump(await opening, stream, DONE)
+    except DplError as error:
+        if not stream.started or isinstance(error, ClientGone):
+            raise
+        await stream.end(b"data: " + error_body(error) + b"\n\n")
+
+
+def as_stream(chat: ChatRequest) -> ChatRequest:
+    """The same chat, asked for as a stream whatever its body says."""
+    if chat.stream:
+        return chat
+    fields = _fields(chat.body)
+    fields["stream"] = msgspec.Raw(b"true")
+    return replace(chat, stream=True, body=msgspec.json.encode(fields))

@@ -1,0 +1,1 @@
+"""Facts in: what Prometheus recorded, or what exporters say themselves, with their age."""

@@ -1,0 +1,69 @@
+"""Alertmanager's active alerts. Nothing is computed twice: the pages and the API read these."""
+
+import msgspec
+
+from dpl_router.control import Control
+from dpl_router.errors import Unavailable, UpstreamSilent
+
+SECONDS = 4.0
+WATCHDOG = "watchdog"
+
+
+class Alert(msgspec.Struct, frozen=True):
+    alertname: str
+    severity: str
+    summary: str
+    description: str
+    node: str | None
+    since: str
+    """RFC 3339, Alertmanager's clock."""
+    silenced: bool
+
+
+class _Status(msgspec.Struct):
+    state: str = ""
+
+
+class _Wire(msgspec.Struct):
+    """/api/v2/alerts of Alertmanager 0.25 to 0.33."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    startsAt: str = ""
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+_decode = msgspec.json.Decoder(list[_Wire]).decode
+_ORDER = {"critical": 0, "warning": 1, "info": 2}
+
+
+async def active_alerts(alertmanager: Control | None) -> list[Alert]:
+    """The gravest first; the dead man's switch is left out.
+
+    Raises: Unavailable, with what to do, where there is no Alertmanager or it does not answer.
+    """
+    if alertmanager is None:
+        raise Unavailable("no Alertmanager is configured; start the router with --alertmanager-url")
+    try:
+        answer = await alertmanager.get("/api/v2/alerts", seconds=SECONDS)
+        if answer.status != 200:
+            raise Unavailable(f"Alertmanager answered {answer.status}", retry_after=5)
+        wire = _decode(answer.body)
+    except UpstreamSilent as error:
+        raise Unavailable(f"Alertmanager: {error.message}", retry_after=5) from error
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"Alertmanager answered something else: {error}") from error
+    alerts = [_read(alert) for alert in wire if alert.labels.get("route") != WATCHDOG]
+    return sorted(alerts, key=lambda alert: (_ORDER.get(alert.severity, 3), alert.since))
+
+
+def _read(wire: _Wire) -> Alert:
+    return Alert(
+        alertname=wire.labels.get("alertname", ""),
+        severity=wire.labels.get("severity", ""),
+        summary=wire.annotations.get("summary", ""),
+        description=wire.annotations.get("description", ""),
+        node=wire.labels.get("node"),
+        since=wire.startsAt,
+        silenced=wire.status.state == "suppressed",
+    )

@@ -1,0 +1,145 @@
+"""Mode `direct`: the router scrapes the exporters itself and fills the same facts.
+
+The score is for people and is not computed here. What Prometheus's rules do with one exporter's
+exposition, this does as well: a test feeds one page to both and compares the facts.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from dpl_router.control import Control
+from dpl_router.errors import Unavailable
+from dpl_router.telemetry.sample import NodeSample, PeopleSample
+
+SCRAPE_SECONDS = 0.5
+SLOTS_UNSAID = 4
+
+
+def read_exposition(text: str, now: float) -> tuple[NodeSample, PeopleSample]:
+    """One exporter's page as facts, sampled `now` (the router's monotonic clock).
+
+    Raises: Unavailable where the text is no exposition.
+    """
+    sample, people = NodeSample(sampled_at=now), PeopleSample()
+    for point in _points(text):
+        write = _FACTS.get(point.name)
+        if write is not None and math.isfinite(point.value):
+            write(sample, people, point)
+    if sample.slots is None and sample.up is not None:
+        sample.slots = SLOTS_UNSAID
+    if sample.up is not None:
+        sample.eligible = sample.up and not sample.exclusive
+        sample.accelerator = bool(people.gpus)
+    return sample, people
+
+
+def _points(text: str) -> Iterator[Sample]:
+    try:
+        for family in text_string_to_metric_families(text):
+            yield from family.samples
+    except (ValueError, KeyError, IndexError) as error:
+        raise Unavailable(f"the exporter's page is no exposition: {error}") from error
+
+
+def _largest(was: int | None, value: float) -> int:
+    return int(value) if was is None else max(was, int(value))
+
+
+def _up(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    sample.up = bool(sample.up) or point.value > 0
+    if (backend := point.labels.get("backend")) not in (None, "unknown"):
+        sample.backend = backend
+
+
+def _exclusive(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    sample.exclusive = sample.exclusive or point.value > 0
+
+
+def _slots(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    sample.slots = _largest(sample.slots, point.value)
+
+
+def _loaded(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    model = sample.model(point.labels.get("model", ""))
+    model.loaded = bool(model.loaded) or point.value > 0
+
+
+def _running(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    model = sample.model(point.labels.get("model", ""))
+    model.running = (model.running or 0) + int(point.value)
+
+
+def _waiting(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
+    model = sample.model(point.labels.get("model", ""))
+    model.waiting = (model.waiting or 0) + int(point.value)
+
+
+def _cpu(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    idle, total = people.cpu_seconds or (0.0, 0.0)
+    waits = point.labels.get("mode") in ("idle", "iowait")
+    people.cpu_seconds = (idle + point.value * waits, total + point.value)
+
+
+def _memory_total(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.memory_total = int(point.value)
+
+
+def _memory_available(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    if people.memory_total:  # the exporter writes the total first
+        people.memory = 1 - point.value / people.memory_total
+
+
+def _held(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.held = point.value > 0
+
+
+def _size(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.sizes[point.labels.get("model", "")] = int(point.value)
+
+
+def _digest(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    if digest := point.labels.get("digest"):
+        people.digests[point.labels.get("model", "")] = digest
+
+
+def _gpu_busy(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.gpu(point.labels.get("gpu", "")).utilization = point.value
+
+
+def _gpu_used(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.gpu(point.labels.get("gpu", "")).memory_used = int(point.value)
+
+
+def _gpu_total(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    people.gpu(point.labels.get("gpu", "")).memory_total = int(point.value)
+
+
+_FACTS: dict[str, Callable[[NodeSample, PeopleSample, Sample], None]] = {
+    "dpl_llm_up": _up,
+    "dpl_lock_exclusive": _exclusive,
+    "dpl_node_slots": _slots,
+    "dpl_llm_model_loaded": _loaded,
+    "dpl_llm_requests_running": _running,
+    "dpl_llm_requests_waiting": _waiting,
+    "dpl_node_cpu_seconds_total": _cpu,
+    "dpl_node_memory_total_bytes": _memory_total,
+    "dpl_node_memory_available_bytes": _memory_available,
+    "dpl_lock_held": _held,
+    "dpl_llm_model_size_bytes": _size,
+    "dpl_llm_model_info": _digest,
+    "dpl_gpu_utilization_ratio": _gpu_busy,
+    "dpl_gpu_memory_used_bytes": _gpu_used,
+    "dpl_gpu_memory_total_bytes": _gpu_total,
+}
+
+
+async def scrape(control: Control) -> tuple[NodeSample, PeopleSample]:
+    """Raises: Unavailable, UpstreamSilent."""
+    answer = await control.get("/metrics", seconds=SCRAPE_SECONDS)
+    if answer.status != 200:
+        raise Unavailable(f"{control.base}/metrics answered {answer.status}")
+    return read_exposition(answer.body.decode("utf-8", "replace"), time.monotonic())

@@ -1,0 +1,186 @@
+"""Recorded facts by PromQL: the one poll, decoded. Never on the request path."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from dpl_router.control import Control
+from dpl_router.errors import Unavailable, UpstreamSilent
+from dpl_router.metrics import ViewMetrics
+from dpl_router.telemetry import queries
+from dpl_router.telemetry.sample import NodeSample, PeopleSample
+
+POLL_SECONDS = 1.0
+
+
+class _Series(msgspec.Struct):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
+class _Data(msgspec.Struct):
+    result: list[_Series]
+
+
+class _Answer(msgspec.Struct):
+    data: _Data
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class Vector:
+    """An instant vector; values that are no finite number are left out: NaN is not a fact."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raises: Unavailable where `body` is not Prometheus's answer to an instant query."""
+        try:
+            self._series = _decode(body).data.result
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise Unavailable(f"Prometheus answered something else: {error}") from error
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, str], float, float]]:
+        """(series name, labels, value, time of the value in seconds since 1970)."""
+        for series in self._series:
+            at, text = series.value
+            value = float(text)
+            if math.isfinite(value):
+                yield series.metric.get("__name__", ""), series.metric, value, at
+
+
+def read_facts(body: bytes, now: float) -> dict[str, NodeSample]:
+    """The answer to the poll as samples by node; `now` is the router's monotonic clock."""
+    samples: dict[str, NodeSample] = {}
+    for name, labels, value, at in Vector(body):
+        node = labels.get("node")
+        write = _FACTS.get(name)
+        if node is not None and write is not None:
+            sample = samples.setdefault(node, NodeSample())
+            if name == queries.SAMPLE_TIME.promql:
+                sample.sampled_at = now - max(0.0, at - value)
+            else:
+                write(sample, labels, value)
+    return samples
+
+
+def read_view(body: bytes) -> dict[str, PeopleSample]:
+    """What pages show, by node."""
+    samples: dict[str, PeopleSample] = {}
+    for name, labels, value, _ in Vector(body):
+        node = labels.get("node")
+        write = _VIEW.get(name)
+        if node is not None and write is not None:
+            write(samples.setdefault(node, PeopleSample()), labels, value)
+    return samples
+
+
+Write = Callable[[NodeSample, dict[str, str], float], None]
+
+
+def _set(field: str, kind: Callable[[float], object]) -> Write:
+    return lambda sample, _labels, value: setattr(sample, field, kind(value))
+
+
+def _set_model(field: str, kind: Callable[[float], object]) -> Write:
+    def write(sample: NodeSample, labels: dict[str, str], value: float) -> None:
+        if model := labels.get("model"):
+            setattr(sample.model(model), field, kind(value))
+
+    return write
+
+
+def _set_kind(sample: NodeSample, labels: dict[str, str], _value: float) -> None:
+    if (backend := labels.get("backend")) not in (None, "unknown"):
+        sample.backend = backend
+
+
+_FACTS: dict[str, Write] = {
+    queries.SAMPLE_TIME.promql: lambda *_: None,  # needs the answer's own time
+    queries.UP.promql: _set("up", bool),
+    queries.KIND.promql: _set_kind,
+    queries.ELIGIBLE.promql: _set("eligible", bool),
+    queries.EXCLUSIVE.promql: _set("exclusive", bool),
+    queries.SLOTS.promql: _set("slots", int),
+    queries.MEMORY_FREE.promql: _set("memory_free", int),
+    queries.ACCELERATOR.promql: _set("accelerator", bool),
+    queries.RUNNING.promql: _set_model("running", int),
+    queries.WAITING.promql: _set_model("waiting", int),
+    queries.LOADED.promql: _set_model("loaded", bool),
+    queries.DECODE.promql: _set_model("decode", float),
+}
+
+
+def _set_person(field: str, kind: Callable[[float], object]) -> Callable[..., None]:
+    return lambda sample, _labels, value: setattr(sample, field, kind(value))
+
+
+def _set_gpu(field: str, kind: Callable[[float], object]) -> Callable[..., None]:
+    def write(sample: PeopleSample, labels: dict[str, str], value: float) -> None:
+        setattr(sample.gpu(labels.get("gpu", "")), field, kind(value))
+
+    return write
+
+
+def _set_score(sample: PeopleSample, labels: dict[str, str], value: float) -> None:
+    sample.scores[labels.get("model", "")] = value
+
+
+def _set_size(sample: PeopleSample, labels: dict[str, str], value: float) -> None:
+    sample.sizes[labels.get("model", "")] = int(value)
+
+
+def _set_digest(sample: PeopleSample, labels: dict[str, str], _value: float) -> None:
+    if digest := labels.get("digest"):
+        sample.digests[labels.get("model", "")] = digest
+
+
+_VIEW: dict[str, Callable[[PeopleSample, dict[str, str], float], None]] = {
+    queries.CPU.promql: _set_person("cpu", float),
+    queries.MEMORY.promql: _set_person("memory", float),
+    queries.MEMORY_TOTAL.promql: _set_person("memory_total", int),
+    queries.LOAD.promql: _set_person("load", float),
+    queries.SCORE.promql: _set_score,
+    queries.HELD.promql: _set_person("held", bool),
+    queries.MODEL_SIZE.promql: _set_size,
+    queries.MODEL_INFO.promql: _set_digest,
+    queries.GPU.promql: _set_gpu("utilization", float),
+    queries.GPU_MEMORY_USED.promql: _set_gpu("memory_used", int),
+    queries.GPU_MEMORY_TOTAL.promql: _set_gpu("memory_total", int),
+}
+
+
+class PrometheusSource:
+    """Asks one Prometheus for recorded facts; every failure is counted by its reason."""
+
+    def __init__(self, control: Control, metrics: ViewMetrics) -> None:
+        self._control = control
+        self._metrics = metrics
+
+    async def facts(self) -> dict[str, NodeSample]:
+        """Raises: Unavailable, UpstreamSilent."""
+        body = await self._ask("facts", queries.FACTS)
+        return read_facts(body, time.monotonic())
+
+    async def view(self) -> dict[str, PeopleSample]:
+        """Raises: Unavailable, UpstreamSilent."""
+        return read_view(await self._ask("view", queries.VIEW))
+
+    async def _ask(self, name: str, wanted: Sequence[queries.Query]) -> bytes:
+        started = time.monotonic()
+        try:
+            answer = await self._control.get(
+                "/api/v1/query", {"query": queries.selector(wanted)}, seconds=POLL_SECONDS
+            )
+        except UpstreamSilent:
+            self._metrics.query_failures["timeout"].inc()
+            raise
+        except Unavailable:
+            self._metrics.query_failures["connect"].inc()
+            raise
+        self._metrics.query_seconds.labels(name).observe(time.monotonic() - started)
+        if answer.status != 200:
+            self._metrics.query_failures["status"].inc()
+            raise Unavailable(f"Prometheus answered {answer.status}")
+        return answer.body

@@ -1,0 +1,77 @@
+"""Who can be called: for each node of nodes.yaml its dialect, its connections, its patience."""
+
+import ssl
+from collections.abc import Sequence
+
+from dpl_router.conversation import ChatRequest
+from dpl_router.errors import UpstreamRefused
+from dpl_router.inventory.types import Node, Timeouts, Tls
+from dpl_router.upstreams import stream
+from dpl_router.upstreams.base import Dialect
+from dpl_router.upstreams.openai import OpenAiDialect
+from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
+
+LIST_SECONDS = 2.0
+LIST_BYTES = 4 * 1024 * 1024
+
+
+class NodeClient:
+    """One node, ready to be asked. Until it is closed its connections are kept."""
+
+    def __init__(self, node: Node, sweeper: Sweeper) -> None:
+        self.name = node.name
+        self.url = node.url
+        self.dialect: Dialect = OpenAiDialect()
+        self._times = node.timeouts
+        self._sweeper = sweeper
+        headers = {"authorization": f"Bearer {node.api_key}"} if node.api_key else {}
+        secure = node.url.startswith("https:")
+        self._pool = NodePool(
+            Origin.parse(node.url), headers=headers, tls=_context(node.tls) if secure else None
+        )
+        sweeper.watch(self._pool)
+
+    @property
+    def active(self) -> int:
+        return self._pool.active
+
+    def send(self, call: ChatRequest, model: str, *, first_byte: float) -> UpstreamStream:
+        """Start a chat; `first_byte` is what is left of the request's budget, in seconds."""
+        return self._pool.send(
+            self.dialect.chat(call, model), _patience(self._times, first_byte=first_byte)
+        )
+
+    async def list_models(self) -> Sequence[str]:
+        """What the node serves now. Raises: UpstreamError."""
+        answer = self._pool.send(
+            self.dialect.list_models, _patience(self._times, first_byte=LIST_SECONDS)
+        )
+        try:
+            head = await answer.head()
+            body = await answer.read(LIST_BYTES)
+        finally:
+            answer.close()
+        if head.status != 200:
+            raise UpstreamRefused(f"the model list answered {head.status}", head.status)
+        return self.dialect.read_models(body)
+
+    def close(self) -> None:
+        """Abort what runs and forget the connections."""
+        self._sweeper.unwatch(self._pool)
+        self._pool.close()
+
+
+def _patience(times: Timeouts, *, first_byte: float) -> stream.Timeouts:
+    return stream.Timeouts(
+        connect=times.connect, first_byte=first_byte, idle=times.idle, total=times.total
+    )
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.cert is not None:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context

@@ -1,0 +1,229 @@
+"""One HTTP/1.1 connection to a node, push-style: bytes come in, a sink is told.
+
+No awaits, no tasks, no timers: what costs something per event is not here. One exchange at a
+time; whatever a node says unasked (a second answer, bytes after the end) costs it the
+connection and nobody else anything.
+"""
+
+import asyncio
+import os
+from typing import Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+BIG_BODY = 64 * 1024
+"""Bytes; from here on a request's body is not copied behind its head."""
+
+
+class Sink(Protocol):
+    """Whom a connection tells about the answer to one request."""
+
+    def head_came(self, status: int, headers: dict[str, str]) -> None: ...
+
+    def data_came(self, data: bytes) -> None: ...
+
+    def ended(self) -> None:
+        """The answer is whole; the connection is no longer this sink's."""
+        ...
+
+    def lost(self, reason: str) -> None:
+        """The connection broke. `reason` is ours and holds nothing of the node's bytes."""
+        ...
+
+    def garbled(self, reason: str) -> None:
+        """What came is no answer; the connection was aborted."""
+        ...
+
+
+class Keeper(Protocol):
+    """Who keeps a connection while nobody uses it."""
+
+    def rested(self, connection: "Connection") -> None:
+        """An answer is whole and the connection can carry another one."""
+        ...
+
+    def gone(self, connection: "Connection") -> None:
+        """It closed while nobody used it."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Carries requests one after the other.
+
+    `heard`: a byte of this answer has come. `sent_whole`: the request has left this process.
+    `reused`: this is not the first request.
+    """
+
+    def __init__(self, keeper: Keeper, quiet_limit: int) -> None:
+        """`quiet_limit`: bytes that may come without a byte of body (heads, trailers)."""
+        self._keeper = keeper
+        self._quiet_limit = quiet_limit
+        self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
+        self._sink: Sink | None = None
+        self._paused = False
+        self.reused = False
+        self.rested_at = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.heard = False
+        self.sent_whole = True
+        self._headers: dict[str, str] = {}
+        self._status = 0
+        self._whole = False
+        self._keep_alive = False
+        self._quiet = 0
+
+    # What the pool and the stream call.
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, head: bytes, body: bytes, sink: Sink) -> None:
+        assert self._transport is not None
+        self._begin()
+        self._sink = sink
+        if len(body) < BIG_BODY:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    def pause(self) -> None:
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused and self._transport is not None:
+            self._paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once; nobody is told. The node hears it as a hang-up."""
+        self._sink = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # With a mark of zero the loop tells us whenever a byte of the request is still ours.
+        self._transport.set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        self.sent_whole = False
+
+    def resume_writing(self) -> None:
+        self.sent_whole = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._sink is None:
+            self._leave()
+            return
+        self.heard = True
+        self._quiet += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            if not self._whole:
+                self._give_up("its answer is not HTTP/1.1 as we know it")
+                return
+            self._keep_alive = False
+        if self._whole:
+            self._finish()
+        elif self._quiet > self._quiet_limit:
+            self._give_up(f"it sent a head of more than {self._quiet_limit} bytes")
+
+    def eof_received(self) -> None:
+        if self._sink is None:
+            self._leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        sink, self._sink = self._sink, None
+        if sink is None:
+            self._keeper.gone(self)
+        elif exc is None and self._ends_by_closing():
+            sink.ended()
+        else:
+            sink.lost(f"the connection {spoken(exc)}")
+
+    def _ends_by_closing(self) -> bool:
+        return self._status >= 200 and not (
+            "content-length" in self._headers or "transfer-encoding" in self._headers
+        )
+
+    def _finish(self) -> None:
+        sink, self._sink = self._sink, None
+        self.resume()
+        if self._keep_alive and self.sent_whole and self.usable:
+            self.reused = True
+            self._keeper.rested(self)
+        else:
+            self.abort()
+        if sink is not None:
+            sink.ended()
+
+    def _give_up(self, reason: str) -> None:
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.garbled(reason)
+
+    def _leave(self) -> None:
+        self.abort()
+        self._keeper.gone(self)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            self._keep_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._status >= 200:
+            return  # a trailer, or the head of an answer that nobody asked for
+        key = name.decode("latin-1").lower()
+        said = value.decode("latin-1")
+        before = self._headers.get(key)
+        self._headers[key] = said if before is None else f"{before}, {said}"
+
+    def on_headers_complete(self) -> None:
+        if self._whole:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._headers = {}
+            return
+        self._status = status
+        if self._quiet > self._quiet_limit and self._head_size() > self._quiet_limit:
+            raise ValueError("the head is too big")  # the parser makes an HttpParserError of it
+        if self._sink is not None:
+            self._sink.head_came(status, self._headers)
+
+    def on_body(self, data: bytes) -> None:
+        self._quiet = 0
+        if self._sink is not None and not self._whole:
+            self._sink.data_came(data)
+
+    def on_message_complete(self) -> None:
+        if self._status >= 200 and not self._whole:
+            self._whole = True
+            self._keep_alive = self._parser.should_keep_alive()
+
+    def _head_size(self) -> int:
+        return sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+
+
+def spoken(error: BaseException | None) -> str:
+    """What happened to a connection, in words that hold no address."""
+    if error is None:
+        return "was closed by the node"
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return f"failed: {os.strerror(number)}"
+    return f"failed: {type(error).__name__}"

@@ -1,0 +1,158 @@
+"""The shapes of OpenAI's chat answers, as far as the router reads them, and how to change one.
+
+Reading is by msgspec into small structs: what is not named here is skipped, not kept. Changing
+is by `Raw` fields: what is not named here stays byte for byte, in its order.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from dpl_router.conversation import Timings, Usage
+
+Fields = dict[str, Raw]
+
+
+class FunctionPart(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolPart(Struct):
+    index: int | None = None
+    id: str | None = None
+    function: FunctionPart | None = None
+
+
+class DeltaPart(Struct):
+    """`content` may be a list (Mistral); reasoning goes by two names (vLLM renamed it)."""
+
+    role: str | None = None
+    content: str | list[Any] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[ToolPart] | None = None
+
+
+class ChoicePart(Struct):
+    index: int = 0
+    delta: DeltaPart | None = None
+    finish_reason: str | None = None
+
+
+class CachedPart(Struct):
+    cached_tokens: int | None = None
+
+
+class UsagePart(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: CachedPart | None = None
+
+    def told(self) -> Usage:
+        details = self.prompt_tokens_details
+        cached = details.cached_tokens if details else None
+        return Usage(self.prompt_tokens, self.completion_tokens, cached)
+
+
+class TimingsPart(Struct):
+    """llama.cpp's own: `prompt_n` leaves cached tokens out."""
+
+    prompt_n: int | None = None
+    prompt_ms: float | None = None
+    predicted_n: int | None = None
+    predicted_ms: float | None = None
+
+    def told(self) -> Timings:
+        return Timings(
+            prompt_evaluated=self.prompt_n,
+            prompt_seconds=None if self.prompt_ms is None else self.prompt_ms / 1000,
+            eval_tokens=self.predicted_n,
+            eval_seconds=None if self.predicted_ms is None else self.predicted_ms / 1000,
+        )
+
+
+class Chunk(Struct):
+    """One event of a stream. `choices`: a missing or null list is not the same as an empty one."""
+
+    id: str | None = None
+    created: int | float | None = None
+    model: str | None = None
+    choices: list[ChoicePart] | None = None
+    usage: UsagePart | None = None
+    timings: TimingsPart | None = None
+    error: Raw | UnsetType = UNSET
+
+
+class WholeChoice(Struct):
+    message: Fields
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class Whole(Struct):
+    """A plain answer."""
+
+    choices: list[WholeChoice] | None = None
+    model: str | None = None
+    usage: UsagePart | None = None
+    timings: TimingsPart | None = None
+    error: Raw | UnsetType = UNSET
+
+
+class Listed(Struct):
+    id: str
+
+
+class ModelList(Struct):
+    """Ollama says `"data": null` where it has no model."""
+
+    data: list[Listed] | None
+
+
+CHUNK = msgspec.json.Decoder(Chunk)
+WHOLE = msgspec.json.Decoder(Whole)
+FIELDS = msgspec.json.Decoder(Fields)
+FIELD_LISTS = msgspec.json.Decoder(list[Fields])
+MODELS = msgspec.json.Decoder(ModelList)
+
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+LONE_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*)"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def without_lone_surrogates(data: bytes) -> bytes:
+    """Half an emoji, escaped (a server that cuts UTF-16 in two), becomes U+FFFD.
+
+    No client in Python could write it out, and msgspec does not read it.
+    """
+    return LONE_SURROGATE.sub(lambda hit: hit[1] + (hit[2] or rb"\ufffd"), data)
+
+
+def raw(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value))
+
+
+def is_error(said: Raw | UnsetType) -> bool:
+    return said is not UNSET and bytes(said) != b"null"
+
+
+def text_of(content: str | list[Any] | None) -> tuple[str, str]:
+    """(text, thinking) of a delta's content, which may be a list of typed parts."""
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    text, thinking = "", ""
+    for part in content:
+        if not isinstance(part, dict):
+            continue
+        if isinstance(part.get("text"), str):
+            text += part["text"]
+        if isinstance(part.get("thinking"), list):
+            thinking += text_of(part["thinking"])[0]
+    return text, thinking

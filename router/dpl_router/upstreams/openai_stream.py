@@ -1,0 +1,329 @@
+"""An OpenAI chat stream from a node, checked event by event and passed on as bytes.
+
+The common event costs one msgspec decode and one concatenation. What real servers get wrong
+(tests/recordings/mistakes) is put right on a slower path, so that every client sees one id,
+one `created`, the model name it used, the role once, and one finish reason per choice.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dpl_router.conversation import Delta, Done, Event, Piece, Timings, ToolCall, Usage
+from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.openai_chunks import (
+    CHUNK,
+    FIELD_LISTS,
+    FIELDS,
+    MALFORMED,
+    ChoicePart,
+    Chunk,
+    DeltaPart,
+    Fields,
+    is_error,
+    raw,
+    text_of,
+    without_lone_surrogates,
+)
+from dpl_router.upstreams.sse import SseReader
+
+PREFACE_LIMIT = 64 * 1024
+NULL = raw(None)
+EMPTY = raw({})
+NO_CHOICES = raw([])
+ASSISTANT = raw("assistant")
+CHUNK_OBJECT = raw("chat.completion.chunk")
+
+
+@dataclass(slots=True)
+class Choice:
+    """What we know of one choice of the answer so far."""
+
+    begun: bool = False
+    """Its role was told."""
+    finish: str | None = None
+    held: list[Piece] = field(default_factory=list)
+    """The chunk with the finish reason waits for the true end: some servers say "stop" on
+    every chunk of the reasoning and go on."""
+    held_payload: bytes = b""
+    tools: dict[str, int] = field(default_factory=dict)
+    last_tool: int = -1
+
+    def place_tools(self, delta: DeltaPart | None) -> list[int]:
+        """The index of each tool part; a new id without one is a new call."""
+        places = []
+        for part in (delta and delta.tool_calls) or ():
+            place = part.index
+            if place is None and part.id:
+                place = self.tools.get(part.id, self.last_tool + 1)
+            elif place is None:
+                place = max(self.last_tool, 0)
+            if part.id:
+                self.tools[part.id] = place
+            self.last_tool = place
+            places.append(place)
+        return places
+
+
+class StreamDecoder:
+    """Pieces whose bytes are whole events for an OpenAI client, without `data: [DONE]`.
+
+    `Done` comes once, at the true end: `[DONE]`, or a clean end, after a finish reason. Its
+    bytes are the usage chunk where the client wants one, else empty.
+    Raises: UpstreamRefused where nothing was handed out yet, UpstreamBroke after that.
+    """
+
+    def __init__(self, model: str, request_id: str, wants_usage: bool, now: float) -> None:
+        """`model`: the name that the client sees. `now`: seconds since the epoch."""
+        self._reader = SseReader()
+        self._model = model
+        self._spare = (f"chatcmpl-{request_id}", int(now))
+        self._wants_usage = wants_usage
+        self._id = ""
+        self._created = 0
+        self._preface: list[bytes] = []
+        self._preface_size = 0
+        self._choices: dict[int, Choice] = {}
+        self._usage: Usage | None = None
+        self._usage_chunk: bytes | None = None
+        self._timings: Timings | None = None
+        self._handed_out = False
+        self._done = False
+
+    def feed(self, data: bytes) -> list[Piece]:
+        pieces: list[Piece] = []
+        for name, payload in self._reader.feed(data):
+            self.event(name, payload, pieces)
+        self._handed_out = self._handed_out or bool(pieces)
+        return pieces
+
+    def end(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        for name, payload in self._reader.end():
+            self.event(name, payload, pieces)
+        if not self._done:
+            if not self._finished():
+                raise self._failure("the answer ended without its last word")
+            self._finish(pieces)
+        return pieces
+
+    def event(self, name: bytes, payload: bytes, pieces: list[Piece]) -> None:
+        """Read one event; what it means is added to `pieces`."""
+        if self._done or payload.startswith(b":"):
+            return  # a proxy wrapped a comment as data
+        if payload.strip() == b"[DONE]":
+            if not self._finished() and self._usage_chunk is None:
+                raise self._failure("the answer ended without a finish reason")
+            self._finish(pieces)
+            return
+        payload = payload.replace(b"\n", b" ")
+        chunk, payload = self._read(payload)
+        if name == b"error" or is_error(chunk.error):
+            raise self._failure(complaint(payload) or "the node told an error", payload)
+        if chunk.usage is not None:
+            self._usage = chunk.usage.told()
+        if chunk.timings is not None:
+            self._timings = chunk.timings.told()
+        if chunk.choices and len(chunk.choices) == 1:
+            self._chunk(chunk, chunk.choices[0], payload, pieces)
+        elif chunk.choices:
+            self._several(chunk, payload, pieces)
+        else:
+            self._without_choices(chunk, payload, pieces)
+
+    def _read(self, payload: bytes) -> tuple[Chunk, bytes]:
+        try:
+            return CHUNK.decode(payload), payload
+        except MALFORMED:
+            pass
+        payload = without_lone_surrogates(payload)
+        try:
+            return CHUNK.decode(payload), payload
+        except MALFORMED:
+            raise self._failure("an event of the node's stream is no chat chunk") from None
+
+    # Chunks with a choice.
+
+    def _chunk(self, chunk: Chunk, part: ChoicePart, payload: bytes, pieces: list[Piece]) -> None:
+        choice = self._choices.get(part.index)
+        if choice is None:
+            choice = self._choices[part.index] = Choice()
+        if choice.held:
+            self._release(choice, pieces)
+        if not self._id:
+            self._name(chunk)
+        delta = part.delta
+        places = choice.place_tools(delta) if delta is not None and delta.tool_calls else []
+        if self._odd(part, choice, places):
+            payload = self._changed(payload, choice, places)
+        elif self._foreign(chunk):
+            payload = self._renamed(payload)
+        choice.begun = True
+        data = b"data: " + payload + b"\n\n"
+        if self._preface:
+            data = self._preface_bytes() + data
+        events = events_of(part, places)
+        new: list[Piece] = [(events[0], data), *((event, b"") for event in events[1:])]
+        if part.finish_reason:
+            choice.finish, choice.held, choice.held_payload = part.finish_reason, new, payload
+        else:
+            pieces += new
+
+    def _several(self, chunk: Chunk, payload: bytes, pieces: list[Piece]) -> None:
+        """One chunk with several choices becomes a chunk for each."""
+        top = FIELDS.decode(payload)
+        for part, fields in zip(
+            chunk.choices or (), FIELD_LISTS.decode(top["choices"]), strict=True
+        ):
+            top["choices"] = raw([fields])
+            self._chunk(chunk, part, msgspec.json.encode(top), pieces)
+
+    def _name(self, chunk: Chunk) -> None:
+        self._id = chunk.id or self._spare[0]
+        self._created = int(chunk.created or self._spare[1])
+
+    def _foreign(self, chunk: Chunk) -> bool:
+        return chunk.model != self._model or chunk.id != self._id or chunk.created != self._created
+
+    def _odd(self, part: ChoicePart, choice: Choice, places: list[int]) -> bool:
+        """Something inside the choice must change."""
+        delta = part.delta
+        if delta is None or part.finish_reason == "" or (delta.role is not None) == choice.begun:
+            return True
+        tools = delta.tool_calls or ()
+        return any(
+            tool.index is None or tool.id == "" or (tool.function and tool.function.name == "")
+            for tool in tools
+        )
+
+    def _renamed(self, payload: bytes) -> bytes:
+        return msgspec.json.encode(self._top(payload))
+
+    def _top(self, payload: bytes) -> Fields:
+        top = FIELDS.decode(payload)
+        top["id"], top["created"] = raw(self._id), raw(self._created)
+        top["object"], top["model"] = CHUNK_OBJECT, raw(self._model)
+        return top
+
+    def _changed(self, payload: bytes, choice: Choice, places: list[int]) -> bytes:
+        top = self._top(payload)
+        [fields] = FIELD_LISTS.decode(top["choices"])
+        if bytes(fields.get("finish_reason", NULL)) == b'""':
+            fields["finish_reason"] = NULL
+        said = fields.get("delta", NULL)
+        delta = FIELDS.decode(EMPTY if bytes(said) == b"null" else said)
+        if choice.begun:
+            delta.pop("role", None)
+        else:
+            delta = {"role": ASSISTANT, **delta}
+        if places:
+            tools = FIELD_LISTS.decode(delta["tool_calls"])
+            delta["tool_calls"] = raw([tool_of(*pair) for pair in zip(tools, places, strict=True)])
+        fields["delta"] = raw(delta)
+        top["choices"] = raw([fields])
+        return msgspec.json.encode(top)
+
+    def _release(self, choice: Choice, pieces: list[Piece]) -> None:
+        """The held chunk was not the last: it goes on without its finish reason."""
+        top = FIELDS.decode(choice.held_payload)
+        [fields] = FIELD_LISTS.decode(top["choices"])
+        fields["finish_reason"] = NULL
+        top["choices"] = raw([fields])
+        data = b"data: " + msgspec.json.encode(top) + b"\n\n"
+        pieces += [(choice.held[0][0], data), *choice.held[1:]]
+        choice.held, choice.finish = [], None
+
+    # Chunks without.
+
+    def _without_choices(self, chunk: Chunk, payload: bytes, pieces: list[Piece]) -> None:
+        if chunk.usage is not None:
+            self._usage_chunk = payload
+        elif chunk.choices is None:
+            raise self._failure(complaint(payload) or "an event says nothing", payload)
+        elif self._choices:
+            pieces.append((Delta(""), b"data: " + self._renamed(payload) + b"\n\n"))
+        else:
+            self._preface_size += len(payload)
+            if self._preface_size <= PREFACE_LIMIT:
+                self._preface.append(payload)
+
+    def _preface_bytes(self) -> bytes:
+        """What came before the first choice, with the id and model that came after."""
+        preface, self._preface = self._preface, []
+        return b"".join(b"data: " + self._renamed(one) + b"\n\n" for one in preface)
+
+    # The end.
+
+    def _finished(self) -> bool:
+        choices = self._choices.values()
+        return bool(choices) and all(choice.finish is not None for choice in choices)
+
+    def _finish(self, pieces: list[Piece]) -> None:
+        for index, choice in self._choices.items():
+            if choice.finish is None:
+                pieces.append((Delta(""), self._made_finish(index)))
+            pieces += choice.held
+        first = self._choices.get(min(self._choices, default=0))
+        finish = (first and first.finish) or "stop"
+        pieces.append((Done(finish, self._usage, self._timings), self._usage_bytes()))
+        self._done = True
+
+    def _made_finish(self, index: int) -> bytes:
+        end = {"index": index, "delta": {}, "finish_reason": "stop"}
+        return b"data: " + self._renamed(msgspec.json.encode({"choices": [end]})) + b"\n\n"
+
+    def _usage_bytes(self) -> bytes:
+        if not self._wants_usage or self._usage_chunk is None:
+            return b""
+        top = self._top(self._usage_chunk)
+        top["choices"] = NO_CHOICES
+        return b"data: " + msgspec.json.encode(top) + b"\n\n"
+
+    def _failure(self, message: str, payload: bytes = b"{}") -> UpstreamError:
+        if self._handed_out:
+            return UpstreamBroke(message)
+        return UpstreamRefused(message, inner_status(payload))
+
+
+def events_of(part: ChoicePart, places: list[int]) -> list[Event]:
+    """At least one; of a second choice only that it is there, for who counts."""
+    delta = part.delta
+    if delta is None or part.index != 0:
+        return [Delta("")]
+    text, thinking = text_of(delta.content)
+    thinking += delta.reasoning_content or delta.reasoning or ""
+    if not places:
+        return [Delta(text, thinking)]
+    events: list[Event] = [Delta(text, thinking)] if text or thinking else []
+    for tool, place in zip(delta.tool_calls or (), places, strict=True):
+        name = tool.function.name if tool.function else None
+        arguments = tool.function.arguments if tool.function else None
+        events.append(ToolCall(place, tool.id or None, name or None, arguments or ""))
+    return events
+
+
+def tool_of(fields: Fields, place: int) -> Fields:
+    """A tool part with its index, and without an empty id or name that would overwrite."""
+    if bytes(fields.get("id", NULL)) == b'""':
+        del fields["id"]
+    said = fields.get("function", NULL)
+    if bytes(said) != b"null":
+        function = FIELDS.decode(said)
+        if bytes(function.get("name", NULL)) == b'""':
+            del function["name"]
+        fields["function"] = raw(function)
+    return {**fields, "index": raw(place)}
+
+
+def inner_status(payload: bytes) -> int:
+    """Some servers tell the real status inside the error; 200 where none is told."""
+    try:
+        error = msgspec.json.decode(payload).get("error")
+    except MALFORMED:
+        return 200
+    for key in ("status_code", "code"):
+        status = error.get(key) if isinstance(error, dict) else None
+        if isinstance(status, int) and 400 <= status <= 599:
+            return status
+    return 200

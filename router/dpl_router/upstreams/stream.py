@@ -1,0 +1,286 @@
+"""A request on its way and the answer as it comes: the async face of the transport.
+
+Bytes that have arrived lie in a list until they are taken; whoever waits, waits on one future.
+When the list is long the connection is paused, so a slow client slows the node and fills
+nothing.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from dpl_router.errors import (
+    ClientGone,
+    DplError,
+    UpstreamBroke,
+    UpstreamError,
+    UpstreamSilent,
+    UpstreamUnreachable,
+)
+from dpl_router.upstreams.base import Head
+from dpl_router.upstreams.connection import Connection
+
+STALE_WITHIN = 1.0
+"""Seconds. A reused connection that breaks so soon was closed before our request reached the
+server; one that breaks later may have died of the request, which is not sent there again."""
+
+LINGER = 2.0
+"""Seconds that a node has after its answer's last word to end the HTTP message, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `first_byte` runs from the send to the first byte of the body, head included."""
+
+    connect: float = 2.0
+    first_byte: float = 120.0
+    idle: float = 30.0
+    total: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes; `keep_seconds` is for how long an unused connection is kept, `keep` how many.
+
+    llama.cpp and uvicorn (vLLM) close after 5 s without a request: we let go before that.
+    """
+
+    head: int = 64 * 1024
+    plain_body: int = 32 * 1024 * 1024
+    high_water: int = 256 * 1024
+    keep: int = 64
+    keep_seconds: float = 4.0
+
+
+class Lines(Protocol):
+    """What a stream asks of its pool."""
+
+    def connect(self, stream: "UpstreamStream") -> None:
+        """Open a fresh connection and start `stream` on it."""
+        ...
+
+    def forget(self, stream: "UpstreamStream") -> None: ...
+
+
+class UpstreamStream:
+    """One request and its answer.
+
+    Errors: UpstreamUnreachable before the first byte of a body, UpstreamSilent where that byte
+    took too long, UpstreamBroke after it. Bytes that came before a break are handed out first.
+    Must be closed; `finish()` is the close of an answer whose last word was seen.
+    """
+
+    def __init__(
+        self,
+        lines: Lines,
+        wire: tuple[bytes, bytes],
+        timeouts: Timeouts,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._lines = lines
+        self._wire = wire
+        self._timeouts = timeouts
+        self._limits = limits
+        self._loop = loop
+        self.opening: asyncio.Task[None] | None = None
+        """The task that connects; None on a connection that was there."""
+        self._connection: Connection | None = None
+        self._started = self._connect_since = self._sent_at = loop.time()
+        self._last_data: float | None = None
+        self._finish_by: float | None = None
+        self._sent_whole = False
+        self._head: Head | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._over = False
+        self._error: DplError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    # What dispatch calls.
+
+    async def head(self) -> Head:
+        while self._head is None:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        return self._head
+
+    def take(self) -> bytes:
+        """What has arrived since the last take; empty if nothing."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        if self._size > self._limits.high_water and self._connection is not None:
+            self._last_data = self._loop.time()  # the pause was ours, not the node's silence
+            self._connection.resume()
+        self._size = 0
+        return data
+
+    async def more(self) -> bool:
+        """True: there are bytes to take. False: the answer ended, and HTTP says it is whole."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._over:
+                return False
+            await self._wait()
+        return True
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """A whole body of at most `limit` bytes (32 MiB). Raises: UpstreamBroke above."""
+        most = self._limits.plain_body if limit is None else limit
+        parts: list[bytes] = []
+        size = 0
+        while await self.more():
+            parts.append(self.take())
+            size += len(parts[-1])
+            if size > most:
+                error = UpstreamBroke(f"the node's answer is over {most} bytes")
+                self.abort(error)
+                raise error
+        return b"".join(parts)
+
+    def abort(self, error: DplError | None = None) -> None:
+        """Hang up at once: the node stops, and who waits here gets `error` (ClientGone)."""
+        self._chunks = []
+        error = error or ClientGone("the client hung up")
+        if self._over:
+            self._error = self._error or error
+        else:
+            self._stop(error)
+
+    def close(self) -> None:
+        """Idempotent. A whole answer's connection is kept already; any other is aborted."""
+        if not self._over:
+            self.abort(UpstreamBroke("the answer was closed before its end"))
+
+    def finish(self) -> None:
+        """Close where the answer's own last word (`[DONE]`) was seen.
+
+        The end of the HTTP message often comes a packet later: the connection is kept if it
+        comes soon, and dropped if it does not. Nobody waits for it.
+        """
+        if not self._over and self._finish_by is None:
+            self._chunks = []
+            self._size = 0
+            self._finish_by = self._loop.time() + LINGER
+            if self._connection is not None:
+                self._connection.resume()
+
+    # What the pool calls.
+
+    def connecting(self, task: asyncio.Task[None]) -> None:
+        self._connect_since = self._loop.time()
+        self.opening = task
+
+    def start(self, connection: Connection) -> None:
+        self.opening = None
+        if self._over:
+            connection.abort()
+            return
+        if not connection.usable:
+            self.unreachable("the connection was closed by the node at once")
+            return
+        self._connection = connection
+        self._sent_at = self._loop.time()
+        connection.send(*self._wire, sink=self)
+
+    def unreachable(self, reason: str) -> None:
+        self.opening = None
+        self._stop(self._unreached(reason))
+
+    def check(self, now: float) -> None:
+        """End what took too long; called by the sweep."""
+        error = self._late(now)
+        if error is not None:
+            self._stop(error)
+
+    def _late(self, now: float) -> UpstreamError | None:
+        times = self._timeouts
+        if self._finish_by is not None:
+            late = now > self._finish_by
+            return UpstreamBroke("the node did not end its answer") if late else None
+        if self._connection is None and now - self._connect_since > times.connect:
+            return self._unreached(f"connecting took more than {times.connect:g} s")
+        budget = min(times.first_byte, times.total)
+        if self._last_data is None:
+            late = now - self._started > budget
+            return UpstreamSilent(f"no first word within {budget:g} s") if late else None
+        if now - self._started > times.total:
+            return UpstreamBroke(f"the answer took more than {times.total:g} s")
+        if self._size <= self._limits.high_water and now - self._last_data > times.idle:
+            return UpstreamBroke(f"the answer stalled for more than {times.idle:g} s")
+        return None
+
+    # The sink.
+
+    def head_came(self, status: int, headers: Mapping[str, str]) -> None:
+        self._head = Head(status, headers)
+        self._wake()
+
+    def data_came(self, data: bytes) -> None:
+        self._last_data = self._loop.time()
+        if self._finish_by is not None:
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > self._limits.high_water and self._connection is not None:
+            self._connection.pause()
+        self._wake()
+
+    def ended(self) -> None:
+        self._connection = None
+        self._over = True
+        self._lines.forget(self)
+        self._wake()
+
+    def lost(self, reason: str) -> None:
+        connection, self._connection = self._connection, None
+        assert connection is not None
+        self._sent_whole = self._sent_whole or connection.sent_whole
+        if self._was_stale(connection):
+            self._lines.connect(self)
+        elif self._last_data is None:
+            self._stop(self._unreached(f"{reason}, before an answer"))
+        else:
+            self._stop(UpstreamBroke(f"{reason}, in the middle of an answer"))
+
+    def garbled(self, reason: str) -> None:
+        self._connection = None
+        unheard = self._last_data is None
+        self._stop(UpstreamUnreachable(reason) if unheard else UpstreamBroke(reason))
+
+    def _was_stale(self, connection: Connection) -> bool:
+        quick = self._loop.time() - self._sent_at < STALE_WITHIN
+        return connection.reused and not connection.heard and quick
+
+    # The rest.
+
+    def _stop(self, error: DplError) -> None:
+        self._over = True
+        self._error = error
+        if self.opening is not None:
+            self.opening.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+        self._lines.forget(self)
+        self._wake()
+
+    def _unreached(self, reason: str) -> UpstreamUnreachable:
+        return UpstreamUnreachable(reason, sent_whole=self._sent_whole)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
