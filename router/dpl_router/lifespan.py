@@ -95,6 +95,6 @@ async def _forever(run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
-        except Exception as error:
+        except Exception as error:  # one bad answer must not end the polls
             log.error("background job failed", job=getattr(run, "__qualname__", ""), exc_info=error)
             await asyncio.sleep(1.0)

@@ -122,7 +122,7 @@ class Node:
         work = self.work(model)
         seconds = self._load(model, work, now)
         if seconds and work.loading_until <= now:
-            work.loading_until = self._loads_end(now) + seconds
+            work.loading_until = max(now, self._loads_end(now)) + seconds
 
     def spoke(self, model: str, now: float) -> None:
         """A first token: the model is there."""

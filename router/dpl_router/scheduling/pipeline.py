@@ -174,9 +174,14 @@ def _least(offers: Sequence[Offer], demand: Demand, seed: int) -> Offer:
 
     def rank(offer: Offer) -> tuple[int, int, str, str]:
         row = offer.row
-        return row.in_flight, crc32(f"{demand.id}/{row.node}".encode(), seed), row.node, row.model
+        return row.in_flight, _mixed(f"{demand.id}/{row.node}", seed), row.node, row.model
 
     return min(tied, key=rank)
+
+
+def _mixed(text: str, seed: int) -> int:
+    """The checksum alone would rank any two nodes nearly alike for all requests: it is linear."""
+    return crc32(text.encode(), seed) * 2654435761 % 2**32
 
 
 def _reason(demand: Demand, chosen: Offer, offers: Sequence[Offer]) -> Reason:

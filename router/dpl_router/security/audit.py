@@ -38,6 +38,7 @@ class AuditLog:
     def _resume(self) -> None:
         tail = _tail(self._path)
         self._chain = _last_chain(tail.split(b"\n"))
+        self._doubtful = False
         self._torn = bool(tail) and not tail.endswith(b"\n")
 
     def record(self, who: Identity, address: str, action: str, target: str, outcome: str) -> None:
@@ -53,13 +54,15 @@ class AuditLog:
             "outcome": outcome[:LONGEST_TEXT],
         }
         try:
+            if self._doubtful:
+                self._resume()
             chain = _chained(self._chain, fields)
             line = json.dumps({**fields, "chain": chain}).encode() + b"\n"
             self._append(b"\n" * self._torn + line)
             self._chain, self._torn = chain, False
         except OSError as error:
             log.error("audit line lost", action=action, error=error.strerror)
-            self._resume()  # a part of the line may be there
+            self._doubtful = True  # a part of the line may be there
 
     def _append(self, line: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -21,6 +21,7 @@ ErrorBody = Callable[[str, DplError], tuple[str, bytes]]
 """(path, error) -> content type and body, in the envelope of that path."""
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d*)?")
 BROWSER = [
     (
         b"content-security-policy",
@@ -41,11 +42,9 @@ def known_hosts(listen: Address, allowed: Iterable[str]) -> frozenset[str]:
 
 
 def host_name(header: bytes) -> str:
-    """`Host` without its port and brackets, in small letters."""
-    text = header.decode("latin-1").strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0] if text.count(":") <= 1 else ""
+    """`Host` without its port and brackets, in small letters; empty where it is no host."""
+    found = HOST.fullmatch(header.decode("latin-1").strip().lower())
+    return found[1].strip("[]") if found else ""
 
 
 class FrontDoor:
@@ -96,7 +95,7 @@ class FrontDoor:
         return not hosts or (len(hosts) == 1 and host_name(hosts[0]) in self._hosts())
 
     async def _refuse(self, path: str, host: bytes, send: Send) -> None:
-        name = host_name(host)[:100]
+        name = host.decode("latin-1")[:100]
         error = NotAllowed(
             f"this router does not answer to the host name {name!r}; if it is one of its names, "
             "add it to router.allowed_hosts in nodes.yaml"

@@ -18,6 +18,11 @@ class WrongKeys:
         self._now = now
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
 
+    @property
+    def remembered(self) -> int:
+        """How many addresses."""
+        return len(self._tries)
+
     def count(self, address: str) -> float | None:
         """Note a wrong key. Seconds to wait where there were too many already, else None."""
         now = self._now()

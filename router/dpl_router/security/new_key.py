@@ -47,8 +47,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _append(path: Path, entry: Entry) -> None:
-    old = path.read_text("utf-8-sig") if path.is_file() else ""
-    before = load_keys(path) if old.strip() else KeyRing(())
+    old = path.read_text("utf-8-sig", "surrogateescape") if path.is_file() else ""
+    before = KeyRing(()) if _blank(old) else load_keys(path)
     for form in (_after_the_last, _written_anew):
         text = form(old, entry)
         temporary = _written_beside(path, text)
@@ -63,6 +63,10 @@ def _append(path: Path, entry: Entry) -> None:
     raise ConfigError(f"{path}: the key {entry['name']!r} cannot be added: {mistakes[-1].text}")
 
 
+def _blank(text: str) -> bool:
+    return all(line.lstrip()[:1] in {"", "#"} for line in text.splitlines())
+
+
 def _quoted(text: str) -> str:
     """A name such as `no` or `1` is text only in quotes."""
     plain = text.isalpha() and yaml.safe_load(text) == text
@@ -72,8 +76,8 @@ def _quoted(text: str) -> str:
 def _after_the_last(old: str, entry: Entry) -> str:
     """Keeps the comments; right for a list that is written one key below the other."""
     line = "{" + ", ".join(f"{field}: {_quoted(text)}" for field, text in entry.items()) + "}"
-    if not old.strip():
-        return f"keys:\n  - {line}\n"
+    if _blank(old):
+        return f"{old.rstrip()}\nkeys:\n  - {line}\n".lstrip()
     dashes = [one for one in old.splitlines() if one.lstrip().startswith("- ")]
     indent = len(dashes[0]) - len(dashes[0].lstrip()) if dashes else 2
     return f"{old.rstrip()}\n{' ' * indent}- {line}\n"
@@ -90,7 +94,7 @@ def _written_anew(old: str, entry: Entry) -> str:
 def _written_beside(path: Path, text: str) -> Path:
     """A finished file next to `path`, with the owner and the mode of the one that it replaces."""
     descriptor, name = mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
         file.flush()
         os.fsync(descriptor)

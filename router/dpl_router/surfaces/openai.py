@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, asgi, get
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Send
 
@@ -193,12 +194,12 @@ class ModelsController(Controller):
     guards = [user]  # noqa: RUF012 - the framework's own way to say it
 
     @get()
-    async def list_models(self, view: FleetView) -> dict[str, Any]:
+    async def list_models(self, view: NamedDependency[FleetView]) -> dict[str, Any]:
         """All models of all nodes, loaded or not."""
         return {"object": "list", "data": [_model(name) for name in view.model_names()]}
 
     @get("/{model:path}")
-    async def one_model(self, model: FromPath[str], view: FleetView) -> dict[str, Any]:
+    async def one_model(self, model: FromPath[str], view: NamedDependency[FleetView]) -> dict[str, Any]:
         """Raises: ModelUnknown, naming what looks like it."""
         name = model.removeprefix("/")
         names = view.model_names()

@@ -318,10 +318,7 @@ def tool_of(fields: Fields, place: int) -> Fields:
 
 def inner_status(payload: bytes) -> int:
     """Some servers tell the real status inside the error; 200 where none is told."""
-    try:
-        error = msgspec.json.decode(payload).get("error")
-    except MALFORMED:
-        return 200
+    error = msgspec.json.decode(payload).get("error")
     for key in ("status_code", "code"):
         status = error.get(key) if isinstance(error, dict) else None
         if isinstance(status, int) and 400 <= status <= 599:

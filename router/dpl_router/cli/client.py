@@ -1,0 +1,148 @@
+"""How the client verbs speak to a router: the standard library alone, since verbs must be quick.
+
+Raises everywhere: CallFailed, with the server's own words and the next command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from dpl_router.errors import ConfigError, DplError
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection, HTTPResponse
+
+HERE = "http://127.0.0.1:8000"
+CONNECT = 5.0
+"""Seconds a call may take where nothing else is said."""
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+class CallFailed(DplError):
+    """The router refused, or nothing answered."""
+
+
+def router_option(verb: Verb) -> Verb:
+    return click.option(
+        "--url", envvar="DPL_URL", default=HERE, show_default=True, help="The router (DPL_URL)."
+    )(verb)
+
+
+def get_json(base: str, path: str) -> Any:
+    connection = connect(base, CONNECT)
+    try:
+        answer = ask(connection, base, "GET", path)
+        return decode(answer.read(), base)
+    except OSError as error:
+        raise unreachable(base, error) from error
+    finally:
+        connection.close()
+
+
+def connect(base: str, seconds: float) -> HTTPConnection:
+    """Not yet opened; `seconds` bounds each wait on the socket."""
+    from http.client import HTTPConnection, HTTPSConnection
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError(f"--url {base!r} is no address: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"--url {base!r} is no address; write {HERE}")
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return kind(parts.hostname, port, timeout=seconds)
+
+
+def ask(
+    connection: HTTPConnection, base: str, method: str, path: str, body: bytes | None = None
+) -> HTTPResponse:
+    """The answer's head has come and is a success; its body has not been read."""
+    from http.client import HTTPException
+
+    try:
+        connection.request(method, path, body, headers(body))
+        answer = connection.getresponse()
+    except (OSError, HTTPException) as error:
+        raise unreachable(base, error) from error
+    if answer.status >= 400:
+        raise refused(answer, base)
+    return answer
+
+
+def headers(body: bytes | None) -> Mapping[str, str]:
+    import os
+
+    said = {"accept": "application/json, text/event-stream"}
+    if body is not None:
+        said["content-type"] = "application/json"
+    if key := os.environ.get("DPL_API_KEY"):
+        said["authorization"] = f"Bearer {key}"
+    return said
+
+
+def unreachable(base: str, error: Exception) -> CallFailed:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return CallFailed(
+        f"no router answers at {base} ({reason}); start one with `dpl up`, or name it with --url"
+    )
+
+
+def refused(answer: HTTPResponse, base: str) -> CallFailed:
+    said = message_of(answer.read(65536)) or f"{answer.status} {answer.reason}"
+    return CallFailed(f"{said.rstrip('.')} ({base}, status {answer.status}); {advice(answer)}")
+
+
+def advice(answer: HTTPResponse) -> str:
+    """The next command."""
+    if answer.status in (401, 403):
+        return "set DPL_API_KEY to a key that may do this (`dpl key new NAME --role user`)"
+    if answer.status == 404:
+        return "`dpl get nodes -o wide` lists nodes and models"
+    if wait := answer.getheader("retry-after"):
+        return f"try again in {wait} s"
+    return "`dpl get nodes` shows the nodes"
+
+
+def message_of(body: bytes) -> str | None:
+    """The words of any of our envelopes, without control characters; None where there are none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    said = document.get("error") or document.get("detail")
+    if isinstance(said, dict):
+        said = said.get("message")
+    return printable(said) if isinstance(said, str) else None
+
+
+def decode(body: bytes, base: str) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise CallFailed(f"{base} did not answer as a DPL router does; is --url right?") from error
+
+
+def events(answer: HTTPResponse, base: str) -> Iterator[str]:
+    """The `data:` of each server-sent event, `[DONE]` included; ends where the answer ends."""
+    from http.client import HTTPException
+
+    try:
+        for line in answer:
+            if line.startswith(b"data:"):
+                yield line[5:].strip().decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
+        raise CallFailed(f"the answer broke off ({error}); `dpl get nodes` shows why") from error
+
+
+def printable(text: str) -> str:
+    """A node's words may hold escape sequences; a terminal must never act on them."""
+    return "".join(sign for sign in text if sign.isprintable() or sign in "\n\t")

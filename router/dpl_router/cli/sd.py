@@ -1,0 +1,35 @@
+"""`dpl sd`: the nodes as Prometheus' service discovery, for a Prometheus that reads files."""
+
+from pathlib import Path
+
+import rich_click as click
+
+
+@click.command()
+@click.argument("job", default="dpl-exporter")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["file_sd"]),
+    default="file_sd",
+    show_default=True,
+    help="What file_sd_configs reads; http_sd has the same shape.",
+)
+@click.option(
+    "--nodes",
+    envvar="DPL_NODES_FILE",
+    type=click.Path(path_type=Path),
+    default="nodes.yaml",
+    show_default=True,
+    help="The nodes (DPL_NODES_FILE).",
+)
+def sd(job: str, form: str, nodes: Path) -> None:
+    """Print the targets of a scrape JOB (dpl-exporter) as JSON."""
+    import json
+    import os
+
+    from dpl_router.inventory.discovery import targets
+    from dpl_router.inventory.load import load
+
+    inventory = load(nodes, os.environ, os.environ.get("DPL_API_KEY"))
+    click.echo(json.dumps(targets(inventory, job), indent=2))

@@ -1,0 +1,94 @@
+"""`dpl serve`: the router alone, in the foreground, for units and containers."""
+
+from pathlib import Path
+
+import rich_click as click
+
+HERE = "127.0.0.1:8000"
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--listen", envvar="DPL_LISTEN", default=HERE, show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--nodes",
+    "nodes_file",
+    envvar="DPL_NODES_FILE",
+    type=FILE,
+    default="nodes.yaml",
+    show_default=True,
+    help="The nodes; a change is applied within a second.",
+)
+@click.option(
+    "--keys-file",
+    envvar="DPL_KEYS_FILE",
+    type=FILE,
+    help="Who may do what. Without it only this machine is served.",
+)
+@click.option(
+    "--api-key-file",
+    type=FILE,
+    help="Holds the operator key that the router shows to exporters (or DPL_API_KEY).",
+)
+@click.option(
+    "--data-dir",
+    envvar="DPL_DATA_DIR",
+    type=FOLDER,
+    help="What must survive a restart. Default: the user's state folder.",
+)
+@click.option(
+    "--prometheus-url",
+    envvar=["DPL_PROMETHEUS_URL", "PROMETHEUS_URL"],
+    help="Without it the router asks the exporters itself.",
+)
+@click.option("--alertmanager-url", envvar="DPL_ALERTMANAGER_URL")
+@click.option(
+    "--insecure-open",
+    envvar="DPL_INSECURE_OPEN",
+    is_flag=True,
+    help="Serve a network without keys: everybody on it may do everything.",
+)
+def serve(
+    listen: str,
+    nodes_file: Path,
+    keys_file: Path | None,
+    api_key_file: Path | None,
+    data_dir: Path | None,
+    prometheus_url: str | None,
+    alertmanager_url: str | None,
+    insecure_open: bool,
+) -> int:
+    """Run the router. SIGTERM drains (30 s at most), Ctrl-C ends at once."""
+    import os
+
+    import platformdirs
+
+    from dpl_router.server import run
+    from dpl_router.settings import Settings, parse_address
+
+    settings = Settings(
+        nodes_file=nodes_file,
+        data_dir=data_dir or platformdirs.user_state_path("dpl"),
+        listen=parse_address(listen, "--listen"),
+        keys_file=keys_file,
+        api_key=read_key(api_key_file) if api_key_file else os.environ.get("DPL_API_KEY"),
+        prometheus_url=prometheus_url,
+        alertmanager_url=alertmanager_url,
+        insecure_open=insecure_open,
+    )
+    settings.check()
+    return run(settings)
+
+
+def read_key(file: Path) -> str:
+    """The file's one line. Raises: ConfigError."""
+    from dpl_router.errors import ConfigError
+
+    try:
+        key = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--api-key-file {file} cannot be read: {error}") from error
+    if not key or not key.isprintable():
+        raise ConfigError(f"--api-key-file {file} must hold one key on one line")
+    return key

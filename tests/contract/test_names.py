@@ -1,0 +1,145 @@
+"""Promise 1: every metric that a rule or a query names is emitted by someone, with those labels."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dpl_router.telemetry import direct, queries
+from tests.contract.emitted import exporter_metrics, router_metrics
+from tests.contract.promql import Use, uses
+
+ROOT = Path(__file__).parents[2]
+
+SCRAPE = frozenset({"job", "instance", "cluster"})
+ON_A_NODE = SCRAPE | {"node", "backend", "model"}
+"""What service discovery adds. The router's job has no `node`: its series carry their own."""
+
+LATER = {
+    r"dpl_gpu_\w+": "the GPU collectors come with observability",
+    r"dpl_node_pressure_\w+": "the pressure collector comes with observability",
+}
+FOREIGN = {
+    r"node_\w+": "node_exporter",
+    r"DCGM_\w+": "dcgm-exporter",
+    r"nvidia_smi_\w+": "nvidia_gpu_exporter",
+    r"vllm:\w+": "vLLM's own page",
+    r"sglang:\w+": "SGLang's own page",
+    r"llamacpp:\w+": "llama.cpp's own page",
+    r"up|scrape_\w+": "Prometheus writes them at each scrape",
+    r"prometheus_\w+": "Prometheus on itself",
+    r"alertmanager_\w+": "Alertmanager on itself",
+}
+
+Metrics = Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`name` of the recorded series or of the alert; `levels` are the labels in its first part."""
+
+    name: str
+    promql: str
+    levels: frozenset[str] = frozenset()
+
+
+def rules() -> Iterator[Rule]:
+    for path in sorted((ROOT / "prometheus" / "rules").glob("*.yml")):
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                if "record" in rule:
+                    levels = frozenset(rule["record"].split(":")[0].split("_"))
+                    yield Rule(rule["record"], rule["expr"], levels)
+                else:
+                    yield Rule(rule["alert"], rule["expr"])
+
+
+RULES = tuple(rules())
+RECORDED: Metrics = {rule.name: rule.levels for rule in RULES if rule.levels}
+QUERIES = {name: query for name, query in vars(queries).items() if isinstance(query, queries.Query)}
+
+
+@pytest.fixture(scope="module")
+def emitted() -> Metrics:
+    """Name of a series -> the labels it has once Prometheus has scraped it."""
+    exporter = {name: labels | ON_A_NODE for name, labels in exporter_metrics().items()}
+    router = {name: labels | SCRAPE for name, labels in router_metrics().items()}
+
+    assert exporter.keys() & router.keys() == set()
+    return {**exporter, **router}
+
+
+def told_by_others(name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in (*LATER, *FOREIGN))
+
+
+def broken(found: list[Use], emitted: Metrics) -> list[str]:
+    """What is wrong with these selectors, in words."""
+    known = {**emitted, **RECORDED}
+    wrong = []
+    for use in found:
+        names = [use.name] if use.name else [n for n in known if re.fullmatch(use.pattern, n)]
+        if not names:
+            wrong.append(f"no series is called {use.pattern}")
+        for name in names:
+            if name in known:
+                missing = sorted(use.labels - known[name])
+                wrong += [f"{name} has no label {label}" for label in missing]
+            elif not told_by_others(name):
+                wrong.append(f"nobody emits {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_series_of_a_rule_is_emitted_with_those_labels(rule: Rule, emitted: Metrics) -> None:
+    assert broken(uses(rule.promql, rule.levels), emitted) == []
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_series_of_a_query_is_emitted_with_those_labels(name: str, emitted: Metrics) -> None:
+    query = QUERIES[name]
+
+    assert broken(uses(query.promql, query.labels), emitted) == []
+
+
+@pytest.mark.parametrize("name", direct._FACTS)
+def test_what_the_router_reads_of_an_exporter_is_emitted(name: str, emitted: Metrics) -> None:
+    assert broken([Use(name, frozenset())], emitted) == []
+
+
+@pytest.mark.parametrize("pattern", LATER)
+def test_what_comes_later_is_missing_and_missed(pattern: str, emitted: Metrics) -> None:
+    """An entry that has become true, or that nobody needs any more, leaves the table."""
+    named = {use.name for rule in RULES for use in uses(rule.promql) if use.name}
+
+    assert [name for name in emitted if re.fullmatch(pattern, name)] == []
+    assert [name for name in named if re.fullmatch(pattern, name)] != []
+
+
+@pytest.mark.parametrize("pattern", FOREIGN)
+def test_what_others_emit_is_needed_and_not_ours(pattern: str, emitted: Metrics) -> None:
+    named = {use.name for rule in RULES for use in uses(rule.promql) if use.name}
+
+    assert [name for name in emitted if re.fullmatch(pattern, name)] == []
+    assert [name for name in named if re.fullmatch(pattern, name)] != []
+
+
+def test_no_series_is_recorded_twice() -> None:
+    names = [rule.name for rule in RULES if rule.levels]
+
+    assert sorted(names) == sorted(set(names))
+
+
+def test_a_name_or_a_label_that_nobody_emits_is_found(emitted: Metrics) -> None:
+    wrong = uses('sum by (nobody) (dpl_llm_up) + dpl_llm_upp{node="a"}')
+
+    assert broken(wrong, emitted) == ["dpl_llm_up has no label nobody", "nobody emits dpl_llm_upp"]
+
+
+def test_the_routers_own_series_get_no_node_from_their_job(emitted: Metrics) -> None:
+    """With a target label `node` Prometheus would rename the router's to `exported_node`."""
+    assert "node" not in emitted["dpl_router_requests_total"]
+    assert "node" in emitted["dpl_router_node_cordoned"]

@@ -1,0 +1,80 @@
+"""What can go wrong with the fake OpenAI server, and what it saw."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+CHAT = "/v1/chat/completions"
+
+Place = Literal["", "before_head", "after_head", "after_tokens"]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong with the next `times` chat calls (None: with all)."""
+
+    status: int = 0
+    """Answer with this instead, with `body` and `retry_after`."""
+    body: str = '{"error":{"code":500,"message":"told by the fake","type":"server_error"}}'
+    retry_after: str = ""
+    content_type: str = ""
+    """Instead of the true one."""
+    raw: str = ""
+    """The whole body of a 200, as it is (Latin-1: any bytes)."""
+    garbage: bool = False
+    """No HTTP at all."""
+    head_delay: float = 0.0
+    """Seconds; likewise the others. A real llama.cpp sends no head before its first token."""
+    first_delay: float = 0.0
+    """After the head, before the first token."""
+    token_delay: float = 0.0
+    die: Place = ""
+    """Cut the connection there; after `after` tokens."""
+    hang: Place = ""
+    """Say nothing more from there on; the connection stays open."""
+    after: int = 1
+    reset: bool = True
+    """Die by RST; else by FIN (in a chunked body: still a cut)."""
+    clean_cut: bool = False
+    """With die: end the HTTP message properly, as an Ollama whose runner was killed does."""
+    no_done: bool = False
+    """No `data: [DONE]`."""
+    error_after: int = -1
+    """An error event after so many tokens, then a clean end."""
+    drip: float = -1.0
+    """Write byte by byte, so many seconds apart (0.0: as fast as it goes)."""
+    close_after_answer: bool = False
+    """Announce keep-alive and close the connection all the same."""
+    everywhere: bool = False
+    """Faults hit /v1/models, /health and the others too."""
+    times: int | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return cast(dict[str, Any], json.loads(self.body))
+
+
+@dataclass
+class State:
+    """What happened so far; written by the server's thread, read by the test."""
+
+    requests: list[Seen] = field(default_factory=list)
+    open: int = 0
+    running: int = 0
+    finished: list[float] = field(default_factory=list)
+    hang_ups: list[float] = field(default_factory=list)
+    connections: int = 0
+    accepted: int = 0
+    prompt_tokens: int = 0
+    predicted_tokens: int = 0
