@@ -32,7 +32,7 @@ from dpl_router.security.keys import KeyRing
 from dpl_router.security.limits import WrongKeys
 from dpl_router.settings import Settings
 from dpl_router.surfaces.openai import ModelsController, chat_completions
-from dpl_router.surfaces.relay import Stalls
+from dpl_router.surfaces.relay import Streams
 from dpl_router.surfaces.seed import seed_chat
 from dpl_router.telemetry.poll import Poller
 from dpl_router.telemetry.prometheus import PrometheusSource
@@ -61,7 +61,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         Config(tuple(NodeConfig(node.name, node.slots) for node in inventory.nodes))
     )
     view = FleetView(inventory, metrics.view, scrape_interval=settings.scrape_interval)
-    sweeper, stalls = Sweeper(), Stalls()
+    sweeper, streams = Sweeper(), Streams(settings.heartbeat)
     fittings = Fittings(settings, inventory, view, core, metrics, sweeper)
     dispatcher = Dispatcher(
         core, fittings.clients, fittings.slots, metrics, inventory.router.timeouts
@@ -75,7 +75,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             "keyring": keyring,
             "wrong_keys": WrongKeys(time.monotonic),
             "dispatcher": dispatcher,
-            "stalls": stalls,
+            "streams": streams,
         }
     )
     lifespan = Lifespan(
@@ -88,7 +88,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             fittings.on_check,
             interval=settings.check_interval,
         ),
-        runners=(sweeper.run, stalls.run),
+        runners=(sweeper.run, streams.run),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
     services = {

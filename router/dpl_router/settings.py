@@ -58,6 +58,9 @@ class Settings:
     check_interval: float = 5.0
     """Seconds between the router's own checks of a node, give or take a fifth."""
 
+    heartbeat: float = 15.0
+    """Seconds without a word after which a stream's head leaves, and a comment each time again."""
+
     def check(self) -> None:
         """Raises: ConfigError where the settings contradict each other."""
         if not self.listen.loopback and self.keys_file is None and not self.insecure_open:

@@ -140,7 +140,7 @@ async def chat_completions(scope: HTTPScope, receive: Receive, send: Send) -> No
     key = identity_of(scope).name
     try:
         if chat.stream:
-            stream = EventStream(send, chat.id, state.stalls)
+            stream = EventStream(send, chat.id, state.streams)
             await _stream(state.dispatcher, chat, gone, key, stream)
         else:
             await _plain(state.dispatcher, chat, gone, key, send)
@@ -199,7 +199,9 @@ class ModelsController(Controller):
         return {"object": "list", "data": [_model(name) for name in view.model_names()]}
 
     @get("/{model:path}")
-    async def one_model(self, model: FromPath[str], view: NamedDependency[FleetView]) -> dict[str, Any]:
+    async def one_model(
+        self, model: FromPath[str], view: NamedDependency[FleetView]
+    ) -> dict[str, Any]:
         """Raises: ModelUnknown, naming what looks like it."""
         name = model.removeprefix("/")
         names = view.model_names()

@@ -15,7 +15,6 @@ from dpl_router.dispatch import Answer
 from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
 
 MAX_BODY = 32 * 1024 * 1024
-HEARTBEAT_SECONDS = 15.0
 STALL_SECONDS = 15.0
 STREAM_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -85,10 +84,12 @@ async def send_whole(send: Send, status: int, headers: Iterable[Header], body: b
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-class Stalls:
-    """Ends the streams whose client has not read for 15 s: one look a second, no timer each."""
+class Streams:
+    """The open event streams. One look a second ends those whose client has not read for 15 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: float) -> None:
+        """`heartbeat`: seconds of silence after which a comment tells that we live."""
+        self.heartbeat = heartbeat
         self._streams: set[EventStream] = set()
 
     def watch(self, stream: "EventStream") -> None:
@@ -110,14 +111,14 @@ class Stalls:
 class EventStream:
     """The way towards a client of server-sent events: head once, then bytes as they come.
 
-    While nothing is there to say, a comment leaves every 15 s once `keep_alive` was called: the
-    head then says `X-DPL-Node: pending`.
+    Once `keep_alive` was called a comment leaves after each interval of silence; where that is the
+    first thing to leave, the head says `X-DPL-Node: pending`.
     """
 
-    def __init__(self, send: Send, request_id: str, stalls: Stalls) -> None:
+    def __init__(self, send: Send, request_id: str, streams: Streams) -> None:
         self._send = send
         self._request_id = request_id
-        self._stalls = stalls
+        self._streams = streams
         self._sending_since: float | None = None
         self._task = asyncio.current_task()
         self._timer: asyncio.TimerHandle | None = None
@@ -127,7 +128,7 @@ class EventStream:
     def keep_alive(self) -> None:
         """Start to count the silence."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(HEARTBEAT_SECONDS, self._start_beating)
+        self._timer = loop.call_later(self._streams.heartbeat, self._start_beating)
 
     def _start_beating(self) -> None:
         self._beats = asyncio.get_running_loop().create_task(self._beat())
@@ -136,7 +137,7 @@ class EventStream:
         await self.start([(b"x-dpl-node", b"pending"), self._id_header()])
         while True:
             await self.write(COMMENT)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self._streams.heartbeat)
 
     async def quiet(self) -> None:
         """The first word is there: no more heartbeats. Call before anything else is sent."""
@@ -148,7 +149,7 @@ class EventStream:
 
     async def start(self, headers: Iterable[Header]) -> None:
         self.started = True
-        self._stalls.watch(self)
+        self._streams.watch(self)
         message: Any = {
             "type": "http.response.start",
             "status": 200,
@@ -166,7 +167,7 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     def close(self) -> None:
-        self._stalls.forget(self)
+        self._streams.forget(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._beats is not None:

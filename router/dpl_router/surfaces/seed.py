@@ -25,7 +25,7 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """
     chat = as_stream(await read_chat(scope, receive))
     state = scope["app"].state
-    stream = EventStream(send, chat.id, state.stalls)
+    stream = EventStream(send, chat.id, state.streams)
     dispatches: asyncio.Queue[bytes | None] = asyncio.Queue()
     gone = watch(receive)
 

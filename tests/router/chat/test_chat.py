@@ -139,9 +139,7 @@ async def test_what_is_not_served_is_said_in_the_envelope_of_its_path(tmp_path: 
                 method = await client.get(PATH)
                 unknown = await client.post(PATH, json=body(model="tinny"))
                 elsewhere = await client.get("/api/nothing")
-                zipped = await client.post(
-                    PATH, content=b"x", headers={"content-encoding": "zstd"}
-                )
+                zipped = await client.post(PATH, content=b"x", headers={"content-encoding": "zstd"})
 
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
     assert (method.status_code, method.headers["allow"]) == (405, "POST")
@@ -163,7 +161,7 @@ async def test_what_is_not_served_is_said_in_the_envelope_of_its_path(tmp_path: 
         Faults(die="after_head"),
         Faults(raw="<html>no</html>", content_type="text/html"),
     ],
-    ids=lambda faults: faults.die or faults.status or 'garbage',
+    ids=lambda faults: faults.die or faults.status or "garbage",
 )
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_node_that_fails_before_its_first_word_is_replaced_unseen(
@@ -232,7 +230,9 @@ async def test_when_every_node_refuses_the_client_hears_it_with_no_retry(tmp_pat
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
-    "slow", [Faults(head_delay=30), Faults(first_delay=30), Faults(token_delay=0.5)], ids=['head', 'first', 'token']
+    "slow",
+    [Faults(head_delay=30), Faults(first_delay=30), Faults(token_delay=0.5)],
+    ids=["head", "first", "token"],
 )
 async def test_a_hang_up_reaches_the_node_within_a_second(
     tmp_path: Path, slow: Faults, stream: bool
@@ -339,3 +339,29 @@ async def test_the_seeds_chat_refuses_what_it_never_dispatched_with_a_status(
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert "nope" in answer.json()["detail"]
+
+
+async def test_a_stream_that_is_silent_for_long_says_that_it_lives(tmp_path: Path) -> None:
+    """A model loads, a prompt is long: proxies between would cut a silent connection."""
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path, heartbeat=0.2) as router:
+            node.faults = Faults(head_delay=0.7)
+            async with router.client() as client:
+                answer = await client.post(PATH, json=body(stream=True))
+
+    comments = [line for line in answer.text.splitlines() if line.startswith(":")]
+    assert answer.headers["x-dpl-node"] == "pending"
+    assert comments.count(": waiting for the node") >= 2
+    assert ": node a" in comments
+    assert text_of(events(answer.text)) == "Hello from the fake."
+
+
+async def test_a_failure_after_the_head_left_is_an_error_event(tmp_path: Path) -> None:
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path, heartbeat=0.2) as router:
+            node.faults = Faults(head_delay=0.6, status=500)
+            async with router.client() as client:
+                answer = await client.post(PATH, json=body(stream=True))
+
+    assert answer.status_code == 200
+    assert set(events(answer.text)[-1]) == {"error"}
