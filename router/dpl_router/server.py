@@ -20,6 +20,7 @@ from granian.server.embed import Server
 from dpl_router.app import Router, create_app
 from dpl_router.errors import ConfigError
 from dpl_router.inventory.load import load
+from dpl_router.logs import configure
 from dpl_router.security.keys import load_keys
 from dpl_router.settings import Address, Settings
 
@@ -35,6 +36,7 @@ def run(settings: Settings) -> int:
 
     Raises: ConfigError before anything was started.
     """
+    configure()
     inventory = load(settings.nodes_file, os.environ, settings.api_key)
     keyring = load_keys(settings.keys_file) if settings.keys_file else None
     for note in inventory.notes:

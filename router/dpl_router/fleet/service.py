@@ -70,7 +70,9 @@ class Fleet:
         busy = self._core.busy(node.name)
         check = self._view.check(node.name)
         online = (check.ok if check is not None else False) or facts.up is True
-        state, reason = _state(facts, check is None, online, circuit, busy)
+        slots = _slots(node, facts)
+        unasked = check is None
+        state, reason = _state(facts, unasked, online, circuit, busy, slots or SLOTS_UNSAID)
         if state == "offline" and check is not None and check.problem:
             reason = f"offline: {check.problem}"
         running = [model.running for model in facts.models.values() if model.running is not None]
@@ -84,7 +86,7 @@ class Fleet:
             locked=busy > 0 or bool(people.held) or facts.exclusive,
             exclusive=facts.exclusive,
             cordoned=facts.cordoned,
-            slots=_slots(node, facts),
+            slots=slots,
             in_flight=busy,
             running=sum(running) if running else None,
             load=people.load,
@@ -105,10 +107,9 @@ class Fleet:
 
 
 def _state(
-    facts: NodeFacts, unasked: bool, online: bool, circuit: int, busy: int
+    facts: NodeFacts, unasked: bool, online: bool, circuit: int, busy: int, slots: int
 ) -> tuple[State, str]:
     """The gravest first: what stands in the way of the next request."""
-    slots = facts.slots or SLOTS_UNSAID
     if facts.cordoned:
         return "cordoned", "cordoned by nodes.yaml: nothing new is sent to it"
     if not online:

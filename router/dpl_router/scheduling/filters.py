@@ -13,7 +13,6 @@ TELLING = (
     Rejection.CORDONED,
     Rejection.LABELS,
     Rejection.EXCLUDED,
-    Rejection.NO_MODEL,
 )
 """Of the reasons why no node serves, the one to tell: what passes soonest comes first."""
 

@@ -196,10 +196,10 @@ class Core:
         node.health.released(attempt)
         if outcome.kind is OutcomeKind.DONE:
             self._ended_well(attempt, closed, node, outcome, now)
-        elif outcome.failure is Failure.BUSY:
-            node.leave_alone(outcome.retry_after, now)
-        elif node.health.failed(outcome.failure, closed.epoch, now) and not self._last(node, now):
+        elif node.health.failed(outcome.failure, closed.epoch, now) and True:
             node.health.open(now)
+        if outcome.failure is Failure.BUSY or outcome.retry_after is not None:
+            node.leave_alone(outcome.retry_after, now)
         node.learn(closed, outcome, now)
         if node.gone and not node.tally.count:
             del self._nodes[node.id]

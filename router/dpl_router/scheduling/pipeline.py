@@ -70,7 +70,7 @@ def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
         offer = _cheapest(market.offers, demand, snapshot.seed) if market.offers else None
     if offer is not None:
         return _place(demand, view, offer, _reason(demand, offer, market.offers), now)
-    if not market.doubted:
+    if not market.doubted or _unheard_of(view):
         return _refuse(demand, view, now)
     panic = [_offer(row, demand, view, claims, now) for row in market.doubted]
     return _place(demand, view, _cheapest(panic, demand, snapshot.seed), Reason.PANIC, now)
@@ -79,8 +79,6 @@ def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
 def explain(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
     """`decide`, with one row per candidate: the chosen first, then by price, then those out."""
     decision = decide(demand, snapshot, now)
-    if decision.rows or decision.rejection is Rejection.DEADLINE:
-        return decision
     view = snapshot.views.get(demand.model, snapshot.strangers)
     claims = _claimed(snapshot.claims, demand.id)
     rows = [
@@ -218,20 +216,26 @@ def _place(demand: Demand, view: View, offer: Offer, reason: Reason, now: float)
     return Decision(Action.HOLD, row.node, reason, model=row.model or demand.model)
 
 
+def _unheard_of(view: View) -> bool:
+    """A name that no node lists, where some have said what they serve: probably a mistake, so
+    nodes that are down are not troubled with it."""
+    return not view.listed and bool(view.absent)
+
+
 def _refuse(demand: Demand, view: View, now: float) -> Decision:
     """Nobody: the most telling of the candidates' words, and when it may be otherwise."""
     rows = [
         Row(row.node, rejection(row, demand, now), model=row.model or demand.model)
         for row in view.candidates
     ]
-    if not rows:
-        unknown = Rejection.UNKNOWN_MODEL if demand.model else Rejection.NO_MODEL
-        return Decision(Action.REJECT, rejection=unknown, rows=tuple(_absent(view)))
     words = {row.rejection for row in rows}
+    word = next((word for word in TELLING if word in words), Rejection.NO_MODEL)
+    if demand.model and word is not Rejection.FULL and (not rows or _unheard_of(view)):
+        word = Rejection.UNKNOWN_MODEL
     back = [row.alone_until - now for row in view.candidates if now < row.alone_until]
     return Decision(
         Action.REJECT,
-        rejection=next(word for word in TELLING if word in words),
+        rejection=word,
         rows=(*rows, *_absent(view))[:SAMPLE],
         retry_after=_bounded(min(back)) if back else None,
     )

@@ -18,6 +18,7 @@ class Seats:
     """One model's candidates, each made when it is asked for and then kept until it is stale."""
 
     def __init__(self, pairs: Sequence[Pair], absent: Sequence[str]) -> None:
+        self.listed = any(model for _, model in pairs)
         self.pairs = sorted(pairs, key=_spread)
         self.absent = tuple(absent)
         self.limit = PER_SLOT * sum({node.id: node.slots for node, _ in pairs}.values())
@@ -41,6 +42,7 @@ class Seats:
             self._view = View(
                 tuple(rows[place] for place in range(len(self.pairs))),
                 self.absent,
+                self.listed,
                 queue,
                 self.limit,
                 output,

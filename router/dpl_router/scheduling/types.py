@@ -243,6 +243,8 @@ class View(NamedTuple):
     """In the order of their names' hash, so that any run of them is a fair sample."""
     absent: tuple[str, ...]
     """Nodes that do not list the model."""
+    listed: bool
+    """False: no node lists it; the candidates are those of unknown inventory."""
     queue: tuple[str, ...]
     """Ids of the held requests, oldest first."""
     limit: int

@@ -59,6 +59,7 @@ class Child:
         self._ready = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
         self._last = ""
+        self._hushed = False
 
     @property
     def pid(self) -> int | None:
@@ -105,6 +106,10 @@ class Child:
         await asyncio.wait({self._life})
         self._life = None
         self.state = "stopped"
+
+    def hush(self) -> None:
+        """The stack ends: what a chatty part then warns of is that the others are gone."""
+        self._hushed = self.part.shown is not everything
 
     def _signal(self, how: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -179,7 +184,7 @@ class Child:
         for line in lines:
             self._log.write(line)
             self._last = line.strip() or self._last
-            if self.part.shown(line):
+            if self.part.shown(line) and not self._hushed:
                 self._talk(self.part.name, line)
 
 

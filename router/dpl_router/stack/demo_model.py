@@ -62,6 +62,7 @@ def serve(llama: ModuleType, options: argparse.Namespace) -> int:
     settings.n_gpu_layers = 0
     settings.endpoint_metrics = True
     settings.endpoint_slots = True
+    settings.cors_origins = "null"  # no web page may use it; the library's default is every page
     settings.cache_ram_mib = 64  # the library's own default is 8 GiB
     settings.ui = False
     try:

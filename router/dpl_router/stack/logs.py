@@ -13,8 +13,9 @@ LARGEST = 8 * 1024 * 1024
 """Bytes after which a log file moves to NAME.log.1; one such is kept."""
 
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92)
-WARNING = re.compile(r"\blevel=(warn|error)|^\S+ [WE] ", re.IGNORECASE)
-"""Prometheus's and Alertmanager's spelling, and llama.cpp's (`0.04.329 W srv …`)."""
+WARNING = re.compile(r"\blevel=(warn|error)|^\S+ E ", re.IGNORECASE)
+"""Prometheus's and Alertmanager's spelling, and llama.cpp's errors (`0.04.329 E srv …`): it warns
+whenever a client hangs up."""
 
 Wanted = Callable[[str], bool]
 Speak = Callable[[str, str], None]

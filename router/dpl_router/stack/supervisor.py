@@ -63,6 +63,8 @@ class Supervisor:
     async def stop(self, how: signal.Signals) -> None:
         """SIGTERM drains: the router has its time. SIGINT is quick: 2 s for everything."""
         end = time.monotonic() + QUICK
+        for child in self._children.values():
+            child.hush()
         for stage in self._stopping:
             await asyncio.gather(*(self._stop(name, how, end) for name in stage))
 

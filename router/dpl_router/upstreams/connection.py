@@ -7,6 +7,8 @@ connection and nobody else anything.
 
 import asyncio
 import os
+import socket
+import ssl
 from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -92,7 +94,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
 
     def pause(self) -> None:
-        if not self._paused and self._transport is not None:
+        if not self._paused and self._transport is not None and self.usable:
             self._paused = True
             self._transport.pause_reading()
 
@@ -112,8 +114,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # With a mark of zero the loop tells us whenever a byte of the request is still ours.
-        self._transport.set_write_buffer_limits(high=0)
+        # With marks so low the loop tells us while bytes of the request are still ours. Not 0:
+        # asyncio's TLS would say "paused" with nothing to write.
+        self._transport.set_write_buffer_limits(high=1, low=0)
 
     def pause_writing(self) -> None:
         self.sent_whole = False
@@ -223,7 +226,10 @@ def spoken(error: BaseException | None) -> str:
     """What happened to a connection, in words that hold no address."""
     if error is None:
         return "was closed by the node"
-    number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
-        return f"failed: {os.strerror(number)}"
+    if isinstance(error, ssl.SSLError):
+        return f"failed: {error.reason or 'TLS'}"
+    if isinstance(error, socket.gaierror):
+        return "failed: its name is unknown"
+    if isinstance(error, OSError) and error.errno:
+        return f"failed: {os.strerror(error.errno)}"
     return f"failed: {type(error).__name__}"

@@ -1,0 +1,65 @@
+"""The pages over HTTP, and the files that they load."""
+
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, get, head
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
+
+from dpl_router.pages.assets import Assets
+from dpl_router.pages.board import Board, Page
+from dpl_router.security.guards import viewer
+
+OPEN = {"open": True}
+FRESH = {"cache-control": "private, no-cache", "vary": "accept"}
+ALIVE = "DPL is running"
+
+
+def wants_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    return "text/html" in connection.headers.get("accept", "")
+
+
+async def viewer_of_the_page(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Only the page needs a role; the plain sign of life that programs probe does not."""
+    if wants_page(connection):
+        await viewer(connection, handler)
+
+
+class PagesController(Controller):
+    path = "/"
+
+    @get("/", guards=[viewer_of_the_page], opt=OPEN)
+    async def overview(
+        self, request: Request[Any, Any, Any], board: NamedDependency[Board]
+    ) -> Response[str]:
+        """The fleet now; one line of plain text for what is no browser."""
+        if not wants_page(request):
+            return Response(ALIVE, media_type=MediaType.TEXT, headers=FRESH)
+        return _page(board, "overview")
+
+    @head("/", opt=OPEN)
+    async def alive(self) -> None:
+        """What clients probe before they start."""
+
+    @get("/chat", guards=[viewer])
+    async def chat(self, board: NamedDependency[Board]) -> Response[str]:
+        return _page(board, "chat")
+
+    @get("/static/{name:str}", opt=OPEN)
+    async def static(
+        self, request: Request[Any, Any, Any], name: FromPath[str], assets: NamedDependency[Assets]
+    ) -> Response[bytes]:
+        """Raises: NotFound."""
+        asset = assets.get(name)
+        headers = {"etag": asset.etag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == asset.etag:
+            return Response(b"", status_code=304, headers=headers)
+        return Response(asset.body, media_type=asset.content_type, headers=headers)
+
+
+def _page(board: Board, page: Page) -> Response[str]:
+    return Response(board.page(page), media_type=MediaType.HTML, headers=FRESH)

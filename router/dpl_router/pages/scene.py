@@ -1,0 +1,159 @@
+"""What the pages show at one moment, put together from the services below."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dpl_router.fleet.schemas import ModelStatus, NodeStatus, Overview
+from dpl_router.fleet.service import Fleet
+from dpl_router.pages.alert_watch import AlertWatch
+from dpl_router.remediation.controller import DeadMan
+from dpl_router.telemetry.alerts import Alert
+from dpl_router.telemetry.view import FleetView
+
+SILENCE_SECONDS = 60.0
+"""Alertmanager repeats the dead man's call every 10 s; six missed in a row are no accident."""
+CLOCK_STEP = 2.0
+
+RANK = {"ready": 0, "busy": 0, "cordoned": 1, "locked": 1, "failing": 2, "offline": 3}
+"""Ready and busy count alike, or rows would jump with every request."""
+
+Health = Literal["ok", "down", "none", "starting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    kind: Literal["warn", "bad"]
+    title: str
+    text: str
+    """What it means, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    status: NodeStatus
+    alerts: int
+    """Active and not silenced."""
+    as_of: float | None
+    """When it was measured (seconds since 1970), where that is too long ago; else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    starting: bool
+    """Not every node was asked yet."""
+    overview: Overview
+    rows: Sequence[NodeRow]
+    models: Sequence[ModelStatus]
+    alerts: Sequence[Alert]
+    alerts_at: float | None
+    """When the alerts were read, where they are not current."""
+    prometheus: Health
+    alertmanager: Health
+    heartbeat: float | None
+    """Seconds since 1970."""
+    banners: Sequence[Banner]
+
+
+class Scenery:
+    """Makes scenes. Reads cached views only: at once, also with everything else dead."""
+
+    def __init__(
+        self, fleet: Fleet, view: FleetView, watch: AlertWatch, dead_man: DeadMan, *, promql: bool
+    ) -> None:
+        """`promql`: a Prometheus is configured."""
+        self._fleet = fleet
+        self._view = view
+        self._watch = watch
+        self._dead_man = dead_man
+        self._promql = promql
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> Scene:
+        starting = not self._view.asked_all()
+        prometheus, alertmanager = self._prometheus(starting), self._alertmanager()
+        watch = self._watch
+        return Scene(
+            starting=starting,
+            overview=self._fleet.overview(),
+            rows=self._rows(),
+            models=self._fleet.models(),
+            alerts=watch.alerts,
+            alerts_at=self._wall(watch.read_at) if watch.problem else None,
+            prometheus=prometheus,
+            alertmanager=alertmanager,
+            heartbeat=self._wall(self._dead_man.last),
+            banners=list(self._banners(prometheus, alertmanager)),
+        )
+
+    def _rows(self) -> list[NodeRow]:
+        alerts: dict[str, int] = {}
+        for alert in self._watch.alerts:
+            if alert.node is not None and not alert.silenced:
+                alerts[alert.node] = alerts.get(alert.node, 0) + 1
+        rows = [self._row(status, alerts) for status in self._fleet.status()]
+        return sorted(rows, key=lambda row: (RANK.get(row.status.state, 4), row.status.name))
+
+    def _row(self, status: NodeStatus, alerts: Mapping[str, int]) -> NodeRow:
+        now = time.monotonic()
+        old = status.age is not None and not self._view.fresh(status.name, now)
+        as_of = self._wall(now - status.age) if old and status.age is not None else None
+        return NodeRow(status, alerts.get(status.name, 0), as_of)
+
+    def _prometheus(self, starting: bool) -> Health:
+        if not self._promql:
+            return "none"
+        if self._view.mode == "promql":
+            return "ok"
+        return "starting" if starting else "down"
+
+    def _alertmanager(self) -> Health:
+        if not self._watch.configured:
+            return "none"
+        if self._watch.problem is not None:
+            return "down"
+        return "ok" if self._watch.read_at is not None else "starting"
+
+    def _banners(self, prometheus: Health, alertmanager: Health) -> list[Banner]:
+        banners = []
+        last = self._dead_man.last
+        if last is not None and time.monotonic() - last > SILENCE_SECONDS:
+            banners.append(
+                Banner(
+                    "bad",
+                    "The alarm chain is silent",
+                    "The heartbeat that Prometheus sends through Alertmanager every 10 s has "
+                    "stopped: alerts may not reach anybody. `dpl stack status` shows what runs.",
+                )
+            )
+        if prometheus == "down":
+            how = (
+                "the router asks the exporters itself"
+                if self._view.mode == "direct"
+                else "nodes are chosen by the router's own checks alone"
+            )
+            banners.append(
+                Banner(
+                    "warn",
+                    "Prometheus gives no fresh facts",
+                    f"Chats go on: {how}. `dpl stack start prometheus` starts it again.",
+                )
+            )
+        if alertmanager == "down":
+            banners.append(
+                Banner(
+                    "warn",
+                    "Alertmanager does not answer",
+                    f"New alerts are not known ({self._watch.problem}). "
+                    "`dpl stack start alertmanager` starts it again.",
+                )
+            )
+        return banners
+
+    def _wall(self, at: float | None) -> float | None:
+        """Steady while the clock is: a jitter would make every row look changed."""
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._offset) > CLOCK_STEP:
+            self._offset = offset
+        return None if at is None else round(at + self._offset)

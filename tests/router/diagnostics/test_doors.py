@@ -1,0 +1,138 @@
+"""Health, metrics, discovery and the small door to Prometheus."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpl_router.diagnostics.promql import instant_parameters, range_parameters
+from dpl_router.errors import BadRequest
+from tests.fakes.openai import FakeOpenAi
+from tests.fakes.router import Node, running_router
+
+DEAD = "http://127.0.0.1:9"
+
+
+async def test_open_doors_are_open_and_say_what_is(tmp_path: Path) -> None:
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        async with router.client() as client:
+            answers = {
+                path: (await client.get(path)).status_code
+                for path in ("/-/healthy", "/-/ready", "/healthz", "/readyz")
+            }
+            router.parts.dispatcher.draining = True
+            draining = await client.get("/-/ready")
+            refused = await client.post(
+                "/v1/chat/completions", json={"messages": [{"role": "user"}]}
+            )
+
+    assert set(answers.values()) == {200}
+    assert draining.status_code == 503
+    assert refused.status_code == 503
+    assert "retry-after" in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("*/*", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openm")],
+)
+async def test_metrics_come_in_the_form_that_was_asked_for(
+    tmp_path: Path, accept: str, content_type: str
+) -> None:
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                answer = await client.get("/metrics", headers={"accept": accept})
+
+    assert answer.headers["content-type"].startswith(content_type)
+    assert 'dpl_router_circuit_state{node="a"} 0.0' in answer.text
+
+
+async def test_prometheus_finds_the_exporters_and_an_unknown_job_is_a_404(tmp_path: Path) -> None:
+    nodes: dict[str, Node] = {"a": {"url": DEAD, "exporter": "http://127.0.0.1:8001"}, "b": DEAD}
+    async with running_router(nodes, folder=tmp_path) as router:
+        async with router.client() as client:
+            found = await client.get("/sd/prometheus/dpl-exporter")
+            later = await client.get("/sd/prometheus/dcgm")
+            unknown = await client.get("/sd/prometheus/nothing")
+
+    assert found.json() == [
+        {"targets": ["127.0.0.1:8001"], "labels": {"node": "a", "instance": "a:8001"}}
+    ]
+    assert later.json() == []
+    assert unknown.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("parse", "given", "place"),
+    [
+        (instant_parameters, [], "query"),
+        (instant_parameters, [("query", " ")], "query"),
+        (instant_parameters, [("query", "x" * 5000)], "query"),
+        (instant_parameters, [("query", "up"), ("query", "up")], "query"),
+        (instant_parameters, [("query", "up"), ("time", "yesterday")], "time"),
+        (instant_parameters, [("query", "up"), ("time", "nan")], "time"),
+        (instant_parameters, [("query", "up"), ("timeout", "1h")], "timeout"),
+        (range_parameters, [("query", "up"), ("start", "0"), ("end", "1")], "step"),
+        (range_parameters, [("query", "up"), ("start", "9"), ("end", "1"), ("step", "1")], "end"),
+        (range_parameters, [("query", "up"), ("start", "0"), ("end", "1"), ("step", "0")], "step"),
+        (range_parameters, [("query", "up"), ("start", "0"), ("end", "1"), ("step", "x")], "step"),
+        (
+            range_parameters,
+            [("query", "up"), ("start", "0"), ("end", "11001"), ("step", "1")],
+            "step",
+        ),
+        (
+            range_parameters,
+            [("query", "up"), ("start", "0"), ("end", "9999999"), ("step", "1d")],
+            "start",
+        ),
+    ],
+)
+def test_what_the_door_does_not_let_through_names_its_parameter(
+    parse: Callable[[Any], Any], given: list[tuple[str, str]], place: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse(given)
+
+    assert caught.value.param == place
+
+
+def test_parameters_are_parsed_and_written_anew() -> None:
+    given = [
+        ("query", 'up{node="a"}'),
+        ("start", "2026-11-25T00:00:00Z"),
+        ("end", "1764032460"),
+        ("step", "1m30s"),
+    ]
+
+    rebuilt = range_parameters([*given[:1], ("start", "1764032400"), *given[2:]])
+
+    assert rebuilt == {
+        "query": 'up{node="a"}',
+        "start": "1764032400.0",
+        "end": "1764032460.0",
+        "step": "90.0",
+    }
+
+
+async def test_without_prometheus_the_door_says_so(tmp_path: Path) -> None:
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        async with router.client() as client:
+            answer = await client.get("/api/prometheus/query?query=up")
+
+    assert answer.status_code == 503
+    assert "--prometheus-url" in answer.json()["detail"]
+
+
+async def test_the_dead_mans_call_is_remembered(tmp_path: Path) -> None:
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        before = await router.metric("dpl_router_watchdog_last_received_timestamp_seconds")
+        async with router.client() as client:
+            answer = await client.post("/alertmanager/heartbeat", json={"alerts": []})
+        after = await router.metric("dpl_router_watchdog_last_received_timestamp_seconds")
+
+    assert answer.status_code == 204
+    assert before == 0
+    assert after > 0
