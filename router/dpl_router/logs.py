@@ -41,7 +41,7 @@ def configure() -> None:
 def redact(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Take keys, bearer tokens and the user part of addresses out of every text; drop the unknown."""
+    """Take keys, bearer tokens and the user part of addresses out of each text."""
     return {
         name: without_secrets(value) if isinstance(value, str) else value
         for name, value in event.items()

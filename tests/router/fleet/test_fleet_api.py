@@ -37,7 +37,8 @@ async def test_a_node_with_work_is_locked_at_once_and_busy_when_full(tmp_path: P
                     "POST", "/v1/chat/completions", json={**BODY, "stream": True}
                 ) as answer,
             ):
-                await anext(answer.aiter_raw())
+                pieces = answer.aiter_raw()
+                await anext(pieces)
                 status = (await client.get("/api/status/all")).json()[0]
                 overview = (await client.get("/api/cluster/overview")).json()
 
