@@ -21,6 +21,13 @@ from dpl_router.inventory.types import Inventory
 from dpl_router.lifespan import Lifespan
 from dpl_router.metrics import RouterMetrics
 from dpl_router.nodes.health import HealthChecks
+from dpl_router.pages.alert_watch import AlertWatch
+from dpl_router.pages.assets import Assets
+from dpl_router.pages.board import Board
+from dpl_router.pages.controller import PagesController
+from dpl_router.pages.engine import make_engine
+from dpl_router.pages.live import Live, events
+from dpl_router.pages.scene import Scenery
 from dpl_router.problems import HANDLERS, envelope
 from dpl_router.remediation.controller import DeadMan, RemediationController
 from dpl_router.scheduling.core import SchedulerCore, make_core
@@ -70,12 +77,17 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     prometheus = Control(settings.prometheus_url) if settings.prometheus_url else None
     alertmanager = Control(settings.alertmanager_url) if settings.alertmanager_url else None
     source = PrometheusSource(prometheus, metrics.view) if prometheus else None
+    fleet, dead_man = Fleet(view, core), DeadMan(metrics.view)
+    alert_watch = AlertWatch(alertmanager)
+    scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
+    board = Board(scenery, make_engine())
     state = State(
         {
             "keyring": keyring,
             "wrong_keys": WrongKeys(time.monotonic),
             "dispatcher": dispatcher,
             "streams": streams,
+            "live": Live(board, lambda: dispatcher.draining),
         }
     )
     lifespan = Lifespan(
@@ -88,19 +100,21 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             fittings.on_check,
             interval=settings.check_interval,
         ),
-        runners=(sweeper.run, streams.run),
+        runners=(sweeper.run, streams.run, alert_watch.run),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
     services = {
         "view": view,
         "dispatcher": dispatcher,
-        "fleet": Fleet(view, core),
+        "fleet": fleet,
         "leases": fittings.leases,
         "alertmanager": Alertmanager(alertmanager),
         "audit": AuditLog(Path(settings.data_dir) / "audit.jsonl", time.time),
-        "dead_man": DeadMan(metrics.view),
+        "dead_man": dead_man,
         "page": MetricsPage(metrics, core),
         "promql": PromqlDoor(prometheus, metrics),
+        "board": board,
+        "assets": Assets(),
     }
     litestar = Litestar(
         route_handlers=[
@@ -111,6 +125,8 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             RemediationController,
             DiagnosticsController,
             ProbesController,
+            PagesController,
+            events,
         ],
         guards=[default_deny],
         dependencies={name: _given(service) for name, service in services.items()},

@@ -28,6 +28,10 @@ Reference = Annotated[str, Meta(pattern=rf"^({ENV}|file:.+)$")]
 SECRET = {"writeOnly": True}
 
 
+Kind = Literal["auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio"]
+"""What a node speaks; each has its line in `upstreams/dialects.py`."""
+
+
 class TimeoutFields(Struct, forbid_unknown_fields=True):
     connect: (
         Annotated[
@@ -96,7 +100,7 @@ class NodeFields(Struct, forbid_unknown_fields=True):
         Text, Meta(description="Where the LLM answers: its base, like http://10.0.0.5:11434.")
     ]
     kind: Annotated[
-        Literal["auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio"],
+        Kind,
         Meta(
             description="What the server speaks: auto (asked), ollama, openai, llamacpp, vllm, "
             "sglang or lmstudio."

@@ -9,6 +9,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.attempt import Gone
 from dpl_router.errors import MethodNotAllowed, Overloaded, Unavailable
 from dpl_router.pages.board import Board, Page, page_of
 from dpl_router.security.guards import viewer
@@ -38,7 +39,7 @@ class Live:
                 f"{MOST_VIEWERS} pages are open already; this one does not update", retry_after=30
             )
 
-    async def show(self, page: Page, stream: EventStream, gone: "asyncio.Future[None]") -> None:
+    async def show(self, page: Page, stream: EventStream, gone: Gone) -> None:
         """Until the client leaves, the router drains, or a quarter of an hour is over."""
         self.viewers += 1
         try:
@@ -49,7 +50,7 @@ class Live:
         finally:
             self.viewers -= 1
 
-    async def _follow(self, page: Page, stream: EventStream, gone: "asyncio.Future[None]") -> None:
+    async def _follow(self, page: Page, stream: EventStream, gone: Gone) -> None:
         seen, began = 0, time.monotonic()
         told = began
         while not gone.done() and not self._draining():
@@ -75,7 +76,7 @@ async def events(scope: HTTPScope, receive: Receive, send: Send) -> None:
     live.admit()
     asked = parse_qs(scope["query_string"].decode("latin-1")).get("page", [""])[0]
     stream = EventStream(send, scope["state"]["request_id"], streams)
-    gone = asyncio.ensure_future(watch(receive))
+    gone = watch(receive)
     try:
         await live.show(page_of(asked), stream, gone)
     finally:

@@ -196,7 +196,7 @@ class Core:
         node.health.released(attempt)
         if outcome.kind is OutcomeKind.DONE:
             self._ended_well(attempt, closed, node, outcome, now)
-        elif node.health.failed(outcome.failure, closed.epoch, now) and True:
+        elif node.health.failed(outcome.failure, closed.epoch, now) and not self._last(node, now):
             node.health.open(now)
         if outcome.failure is Failure.BUSY or outcome.retry_after is not None:
             node.leave_alone(outcome.retry_after, now)

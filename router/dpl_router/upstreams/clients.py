@@ -8,7 +8,7 @@ from dpl_router.errors import UpstreamRefused
 from dpl_router.inventory.types import Node, Timeouts, Tls
 from dpl_router.upstreams import stream
 from dpl_router.upstreams.base import Dialect
-from dpl_router.upstreams.openai import OpenAiDialect
+from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
 
 LIST_SECONDS = 2.0
@@ -21,7 +21,7 @@ class NodeClient:
     def __init__(self, node: Node, sweeper: Sweeper) -> None:
         self.name = node.name
         self.url = node.url
-        self.dialect: Dialect = OpenAiDialect()
+        self.dialect: Dialect = DIALECTS[node.kind]()
         self._times = node.timeouts
         self._sweeper = sweeper
         headers = {"authorization": f"Bearer {node.api_key}"} if node.api_key else {}

@@ -56,11 +56,13 @@ class Connection(asyncio.Protocol):
     `reused`: this is not the first request.
     """
 
+    _transport: asyncio.Transport
+    """There from `connection_made` on, so before any other call."""
+
     def __init__(self, keeper: Keeper, quiet_limit: int) -> None:
         """`quiet_limit`: bytes that may come without a byte of body (heads, trailers)."""
         self._keeper = keeper
         self._quiet_limit = quiet_limit
-        self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._sink: Sink | None = None
         self._paused = False
@@ -81,10 +83,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
+        return not self._transport.is_closing()
 
     def send(self, head: bytes, body: bytes, sink: Sink) -> None:
-        assert self._transport is not None
         self._begin()
         self._sink = sink
         if len(body) < BIG_BODY:
@@ -94,21 +95,19 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
 
     def pause(self) -> None:
-        if not self._paused and self._transport is not None and self.usable:
+        if not self._paused and self.usable:
             self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._paused and self._transport is not None:
-            self._paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+        if self._paused and self.usable:
+            self._transport.resume_reading()
+        self._paused = False
 
     def abort(self) -> None:
         """Close at once; nobody is told. The node hears it as a hang-up."""
         self._sink = None
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     # What the event loop calls.
 

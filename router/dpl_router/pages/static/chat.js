@@ -44,6 +44,7 @@ async function answer() {
     else message.error = "The answer could not be read: " + error.message;
   } finally {
     stopper = null;
+    message.ended = true;
     turn.busy = false;
     turn.draw();
     voice.end();
@@ -56,19 +57,20 @@ async function answer() {
 async function follow(body, message, turn, voice) {
   const began = performance.now();
   let firstAt = null;
-  let lastAt = began;
+  let words = "";
   for await (const event of ask(body, stopper.signal)) {
     if (event.node !== undefined) dispatched(message, event, performance.now() - began);
     if (event.thinking || event.text) {
-      lastAt = performance.now();
-      firstAt ??= lastAt;
+      const now = performance.now();
+      firstAt ??= now;
       message.first = firstAt - began;
-      message.seconds = (lastAt - firstAt) / 1000;
+      message.seconds = (now - firstAt) / 1000;
       message.tokens = (message.tokens ?? 0) + 1;
     }
     if (event.thinking) message.thinking = (message.thinking ?? "") + event.thinking;
     if (event.text) {
-      sort(message, event.text);
+      words += event.text;
+      sort(message, words);
       voice.hear(message.content);
     }
     if (event.usage?.completion_tokens) message.tokens = event.usage.completion_tokens;
@@ -84,15 +86,10 @@ function dispatched(message, { node, reason }, waited) {
 }
 
 // Some models think aloud between tags in the text itself.
-function sort(message, text) {
-  message.raw = (message.raw ?? "") + text;
-  const found = /^\s*<think>([^]*?)(?:<\/think>\s*([^]*)|$)/.exec(message.raw);
-  if (!found) {
-    message.content = message.raw;
-    return;
-  }
-  message.thinking = found[1].trim();
-  message.content = found[2] ?? "";
+function sort(message, words) {
+  const found = /^\s*<think>([^]*?)(?:<\/think>\s*([^]*)|$)/.exec(words);
+  if (found) message.thinking = found[1].trim();
+  message.content = found ? (found[2] ?? "") : words;
 }
 
 function request() {
@@ -172,7 +169,6 @@ function toEnd() {
 // Keeping and showing
 
 function keep() {
-  for (const message of chat.messages) delete message.raw;
   chats = [chat, ...chats.filter((each) => each.id !== chat.id)];
   history.save(chats);
 }
@@ -180,17 +176,19 @@ function keep() {
 function open(which) {
   stop();
   chat = which;
-  talk.replaceChildren(
-    ...chat.messages.map((message) =>
-      message.role === "user" ? userTurn(message) : new AnswerTurn(message, again).root,
-    ),
-  );
+  talk.replaceChildren(...chat.messages.map(kept));
   pick(chat.model);
   at("system").value = chat.system ?? "";
   at("temperature").value = chat.temperature ?? "";
   at("max-tokens").value = chat.maxTokens ?? "";
   busy(false);
   toEnd();
+}
+
+function kept(message) {
+  if (message.role === "user") return userTurn(message);
+  if (!message.ended) message.error ??= "The page was left before this answer was complete.";
+  return new AnswerTurn(message, again).root;
 }
 
 function pick(model) {
@@ -250,6 +248,10 @@ say.addEventListener("keydown", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !document.querySelector("dialog[open]")) stop();
 });
+say.addEventListener("input", () => {
+  if (!CSS.supports("field-sizing", "content")) say.rows = Math.min(8, say.value.split("\n").length);
+});
+addEventListener("pagehide", keep);
 at("stop").addEventListener("click", () => {
   stop();
   say.focus();

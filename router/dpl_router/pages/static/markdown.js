@@ -2,6 +2,7 @@
 // there is no way from them to an attribute but a checked link. Images stay words.
 
 const DEEPEST = 6;
+const LONGEST_LINE = 1000;
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^ {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
@@ -44,17 +45,27 @@ function take(lines, at) {
   const line = lines[at];
   const fence = FENCE.exec(line);
   if (fence) return takeFence(lines, at, fence);
-  if (HEADING.test(line)) return { kind: "heading", lines: [line], taken: 1 };
+  if (isHeading(line)) return { kind: "heading", lines: [line], taken: 1 };
   if (RULE.test(line)) return { kind: "rule", lines: [], taken: 1 };
   if (QUOTE.test(line)) return takeWhile("quote", lines, at, (each) => QUOTE.test(each));
   if (ITEM.test(line)) return takeList(lines, at);
-  if (line.includes("|") && TABLE_LINE.test(lines[at + 1] ?? "") && lines[at + 1].includes("-"))
+  if (line.includes("|") && isTableLine(lines[at + 1] ?? ""))
     return takeWhile("table", lines, at, (each) => each.includes("|"));
   return takeWhile("paragraph", lines, at, (each, place) => !place || isText(each));
 }
 
 function isText(line) {
-  return line.trim() && ![FENCE, HEADING, RULE, QUOTE, ITEM].some((each) => each.test(line));
+  if (!line.trim() || isHeading(line)) return false;
+  return ![FENCE, RULE, QUOTE, ITEM].some((each) => each.test(line));
+}
+
+// These two look at white space more than once: bounded, so that no line makes them slow.
+function isHeading(line) {
+  return line.length <= LONGEST_LINE && HEADING.test(line);
+}
+
+function isTableLine(line) {
+  return line.length <= LONGEST_LINE && line.includes("-") && TABLE_LINE.test(line);
 }
 
 function takeWhile(kind, lines, at, goesOn) {
@@ -219,7 +230,7 @@ function code(block) {
 // Inside a line: code, links, strong, em, struck, line breaks. Each alternative is bounded by what
 // it must not contain, so that no text makes it slow.
 const INLINE =
-  /(`+)([^`]+)\1|!?\[([^[\]\n]{0,500})\]\(([^()\s]{1,2000})\)|\*\*([^*\n]{1,2000})\*\*|__([^_\n]{1,2000})__|(?<![\w*])\*([^*\s][^*\n]{0,2000})\*|(?<!\w)_([^_\s][^_\n]{0,2000})_(?!\w)|~~([^~\n]{1,2000})~~|(https?:\/\/[^\s<>"'`)\]]{1,2000})|\\([\\`*_{}[\]()#+.!|~-])|(\n)/g;
+  /(`{1,9})([^`]+)\1|!?\[([^[\]\n]{0,500})\]\(([^()\s]{1,2000})\)|\*\*([^*\n]{1,2000})\*\*|__([^_\n]{1,2000})__|(?<![\w*])\*([^*\s][^*\n]{0,2000})\*|(?<!\w)_([^_\s][^_\n]{0,2000})_(?!\w)|~~([^~\n]{1,2000})~~|(https?:\/\/[^\s<>"'`)\]]{1,2000})|\\([\\`*_{}[\]()#+.!|~-])|(\n)/g;
 
 function inlineInto(box, text, depth) {
   let last = 0;

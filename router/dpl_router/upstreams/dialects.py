@@ -1,0 +1,20 @@
+"""The table of dialects: what a node of each `kind` is spoken to in.
+
+A new dialect is a new file here, a line below and its kind in the schema of nodes.yaml. Ollama's
+own protocol comes with the Ollama surface; until then its OpenAI endpoint is used.
+"""
+
+from collections.abc import Callable, Mapping
+
+from dpl_router.upstreams.base import Dialect
+from dpl_router.upstreams.openai import OpenAiDialect
+
+DIALECTS: Mapping[str, Callable[[], Dialect]] = {
+    "auto": OpenAiDialect,
+    "ollama": OpenAiDialect,
+    "openai": OpenAiDialect,
+    "llamacpp": OpenAiDialect,
+    "vllm": OpenAiDialect,
+    "sglang": OpenAiDialect,
+    "lmstudio": OpenAiDialect,
+}
