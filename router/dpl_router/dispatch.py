@@ -4,6 +4,7 @@
 hear. Until then other nodes are tried; after it never. There is no other retry loop.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -193,6 +194,12 @@ class Dispatcher:
             raise self._refusal(call, decision)
         call.phase = "prefill"
         return decision, snapshot
+
+    async def run(self) -> None:
+        """Until cancelled: time alone frees places too (breakers, 429s, others' work fades)."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.wake()
 
     def wake(self) -> None:
         """Let the head of each queue be decided anew: a place, a fact or the inventory changed."""
