@@ -30,8 +30,10 @@ class Peer:
         return head + await self._reader.readexactly(length)
 
     async def say(self, *parts: bytes) -> None:
-        """Each part in a packet of its own."""
+        """Each part in a packet of its own. Raises: OSError where the client has gone."""
         for part in parts:
+            if self._writer.is_closing():
+                raise ConnectionResetError("the client has gone")
             self._writer.write(part)
             await self._writer.drain()
             await asyncio.sleep(0.005)
@@ -78,7 +80,7 @@ async def served(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIter
             running.discard(task)
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"

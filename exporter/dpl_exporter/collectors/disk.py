@@ -1,0 +1,80 @@
+"""Traffic of whole disks: partitions and what lies on top (dm, md) would count it twice."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import psutil
+from prometheus_client import Metric
+
+from dpl_exporter.collectors.base import MOST_DEVICES, Collector, counters
+from dpl_exporter.errors import NoData
+
+NO_DISK = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd)\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Totals since the machine started; milliseconds, None where the platform has none."""
+
+    read_bytes: int
+    write_bytes: int
+    read_count: int
+    write_count: int
+    read_time: int | None
+    write_time: int | None
+    busy_time: int | None
+
+
+def read_disks() -> dict[str, Disk]:
+    """Source: psutil.disk_io_counters(perdisk=True); on Linux only what /sys/block lists."""
+    found = psutil.disk_io_counters(perdisk=True) or {}
+    whole = os.listdir("/sys/block") if sys.platform == "linux" else list(found)
+    return {
+        name: Disk(
+            read_bytes=one.read_bytes,
+            write_bytes=one.write_bytes,
+            read_count=one.read_count,
+            write_count=one.write_count,
+            read_time=getattr(one, "read_time", None),
+            write_time=getattr(one, "write_time", None),
+            busy_time=getattr(one, "busy_time", None),
+        )
+        for name, one in found.items()
+        if name in whole
+    }
+
+
+class DiskCollector(Collector):
+    """dpl_node_disk_*{device}, at most eight disks. Raises: NoData where there is none."""
+
+    name = "disk"
+
+    def __init__(self, read: Callable[[], Mapping[str, Disk]] = read_disks) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        disks = [(name, one) for name, one in self._read().items() if not NO_DISK.fullmatch(name)]
+        if not disks:
+            raise NoData("no disk")
+        disks = sorted(disks)[:MOST_DEVICES]
+        for name, text, pick in _COUNTERS:
+            values = {device: pick(one) for device, one in disks}
+            yield from counters(f"dpl_node_disk_{name}", text, "device", values)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+_COUNTERS: tuple[tuple[str, str, Callable[[Disk], float | None]], ...] = (
+    ("read_bytes_total", "Bytes read.", lambda d: d.read_bytes),
+    ("written_bytes_total", "Bytes written.", lambda d: d.write_bytes),
+    ("reads_completed_total", "Reads.", lambda d: d.read_count),
+    ("writes_completed_total", "Writes.", lambda d: d.write_count),
+    ("read_time_seconds_total", "Time in reads.", lambda d: _seconds(d.read_time)),
+    ("write_time_seconds_total", "Time in writes.", lambda d: _seconds(d.write_time)),
+    ("io_time_seconds_total", "Time the disk was busy.", lambda d: _seconds(d.busy_time)),
+)

@@ -1,0 +1,123 @@
+"""Space on the filesystems that matter: the root, the model store, configured paths."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from prometheus_client import Metric
+
+from dpl_exporter.collectors.base import Collector, gauges, info
+
+ROLES = ("models", "data", "root")
+"""Strongest first: a filesystem that is several of them is told once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filesystem:
+    """Bytes and inodes; inodes are None on Windows and where the filesystem has no such limit."""
+
+    mountpoint: str
+    device: str
+    fstype: str
+    role: str
+    size: int
+    available: int
+    files: int | None
+    files_free: int | None
+
+
+def watched_paths(environment: Mapping[str, str], more: Sequence[Path]) -> list[tuple[str, Path]]:
+    """(role, path). The model store is where OLLAMA_MODELS or HF_HOME point, else the usual."""
+    home = Path(environment.get("HOME") or Path.home())
+    stores = [
+        Path(environment[name]) for name in ("OLLAMA_MODELS", "HF_HOME") if environment.get(name)
+    ]
+    usual = (
+        home / ".ollama/models",
+        Path("/usr/share/ollama/.ollama/models"),
+        home / ".cache/huggingface",
+    )
+    found = stores or [path for path in usual if path.is_dir()]
+    root = Path(home.anchor or "/")
+    return [
+        *(("models", path) for path in found),
+        *(("data", path) for path in more),
+        ("root", root),
+    ]
+
+
+def read_filesystems(paths: Sequence[tuple[str, Path]]) -> list[Filesystem]:
+    """Source: psutil.disk_usage, psutil.disk_partitions, os.statvfs."""
+    known = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
+    found: dict[str, Filesystem] = {}
+    for role, path in sorted(paths, key=lambda one: ROLES.index(one[0])):
+        mountpoint = mountpoint_of(path)
+        if mountpoint in found:
+            continue
+        usage = psutil.disk_usage(mountpoint)
+        part = known.get(mountpoint)
+        files, files_free = _inodes(mountpoint)
+        found[mountpoint] = Filesystem(
+            mountpoint=mountpoint,
+            device=part.device if part else "",
+            fstype=part.fstype if part else "",
+            role=role,
+            size=usage.total,
+            available=usage.free,
+            files=files,
+            files_free=files_free,
+        )
+    return list(found.values())
+
+
+def mountpoint_of(path: Path) -> str:
+    """Where the filesystem of `path`, or of its nearest parent that exists, is mounted."""
+    place = Path(os.path.realpath(path))
+    while not (place.exists() and os.path.ismount(place)) and place != place.parent:
+        place = place.parent
+    return str(place)
+
+
+def _inodes(mountpoint: str) -> tuple[int | None, int | None]:
+    if not hasattr(os, "statvfs"):
+        return None, None
+    stat = os.statvfs(mountpoint)
+    return (stat.f_files, stat.f_favail) if stat.f_files else (None, None)
+
+
+class FilesystemCollector(Collector):
+    """dpl_node_filesystem_*{mountpoint}."""
+
+    name = "filesystem"
+
+    def __init__(self, read: Callable[[], Sequence[Filesystem]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        found = self._read()
+        for name, text, pick in _GAUGES:
+            values = {one.mountpoint: pick(one) for one in found}
+            yield from gauges(f"dpl_node_filesystem_{name}", text, "mountpoint", values)
+        yield from info(
+            "dpl_node_filesystem",
+            "Which filesystem it is; role models holds the model store.",
+            [
+                {
+                    "mountpoint": one.mountpoint,
+                    "device": one.device,
+                    "fstype": one.fstype,
+                    "role": one.role,
+                }
+                for one in found
+            ],
+        )
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[Filesystem], float | None]], ...] = (
+    ("size_bytes", "Size.", lambda f: f.size),
+    ("avail_bytes", "Space that ordinary users may still fill.", lambda f: f.available),
+    ("files", "Inodes.", lambda f: f.files),
+    ("files_free", "Free inodes.", lambda f: f.files_free),
+)

@@ -1,0 +1,164 @@
+"""The one LLM server of this node: which kind it is, whether it answers, and what it says.
+
+Its kind is probed (at most three GETs, all within the 0.3 s that one page has for it) until it is
+known, and then kept. `dpl_llm_up` is always on the page, 0 when the server is unreachable, and
+never a value of before. The collector's name is `llm` until the kind is known, then that kind's:
+`llm_ollama`, `llm_llamacpp`, `llm_openai`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+from dpl_exporter.collectors.answers import rows, text
+from dpl_exporter.collectors.base import Collector, info
+from dpl_exporter.collectors.llm_process import LlmProcesses
+from dpl_exporter.errors import Failed, LlmBadAnswer, LlmError
+from dpl_exporter.local_http import Calls
+from dpl_exporter.slots import Slots
+
+BUDGET = 0.3
+UNKNOWN = "unknown"
+OWNERS = {"llamacpp": "llamacpp", "vllm": "vllm", "sglang": "sglang"}
+"""`owned_by` in /v1/models -> kind."""
+
+
+class Backend(Protocol):
+    """One kind of LLM server."""
+
+    @property
+    def kind(self) -> str:
+        """Label `backend`."""
+        ...
+
+    @property
+    def collector(self) -> str:
+        """Label `collector`."""
+        ...
+
+    @property
+    def api(self) -> str:
+        """The dialect that clients speak with it: ollama or openai."""
+        ...
+
+    @property
+    def metrics_path(self) -> str | None:
+        """Where its own metrics are; None for kinds that have none."""
+        ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def slots(self) -> int | None:
+        """How many requests it computes at once; None where it does not tell."""
+        ...
+
+    def hello(self, calls: Calls) -> Mapping[str, object]:
+        """Does it answer? What it said goes to `collect`. Raises: LlmError."""
+        ...
+
+    def collect(self, hello: Mapping[str, object], calls: Calls) -> Iterable[Metric]:
+        """Its models and requests. Raises: LlmError."""
+        ...
+
+
+class LlmCollector(Collector):
+    """dpl_llm_up, dpl_llm_info, dpl_llm_probe_duration_seconds, and what the backend tells."""
+
+    def __init__(
+        self,
+        url: str,
+        make: Callable[[str], Backend],
+        *,
+        kind: str | None,
+        slots: Slots,
+        processes: LlmProcesses,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.url = url
+        self.backend: Backend | None = make(kind) if kind else None
+        """None until the server has said what it is."""
+        self._make = make
+        self._slots = slots
+        self._processes = processes
+        self._now = monotonic
+
+    @property
+    def name(self) -> str:
+        return self.backend.collector if self.backend else "llm"
+
+    def collect(self) -> Iterable[Metric]:
+        calls = Calls(self.url, BUDGET)
+        started = self._now()
+        try:
+            backend = self.backend or self._make(detect(calls))
+            hello = backend.hello(calls)
+        except LlmError as error:
+            down = [*self._up(0.0), *self._took(self._now() - started)]
+            raise Failed(f"{self.url}: {error.message}", down) from None
+        self.backend = backend
+        head = [*self._up(1.0), *self._took(self._now() - started)]
+        head += self._processes.families(backend.kind)
+        try:
+            said = list(backend.collect(hello, calls))
+        except LlmError as error:
+            raise Failed(f"{self.url}: {error.message}", head) from None
+        self._slots.learn(backend.slots)
+        return [*head, *self._info(backend), *said]
+
+    def late(self) -> Iterable[Metric]:
+        """Who does not answer in time is not up, whatever was true before."""
+        return self._up(0.0)
+
+    def _label(self) -> str:
+        return self.backend.kind if self.backend else UNKNOWN
+
+    def _up(self, value: float) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "dpl_llm_up", "1 where the LLM server answered the last probe.", labels=["backend"]
+        )
+        family.add_metric([self._label()], value)
+        yield family
+
+    def _took(self, seconds: float) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "dpl_llm_probe_duration_seconds",
+            "How long the probe of the LLM server took.",
+            labels=["backend"],
+        )
+        family.add_metric([self._label()], seconds)
+        yield family
+
+    def _info(self, backend: Backend) -> Iterable[Metric]:
+        values = {"backend": backend.kind, "version": backend.version, "api": backend.api}
+        return info("dpl_llm", "Version and dialect of the LLM server.", [values])
+
+
+def detect(calls: Calls) -> str:
+    """What kind of server answers. Bodies decide, not statuses: LM Studio says 200 to any path.
+
+    Raises: LlmUnreachable; LlmBadAnswer where it answers as no kind that we know, which is also
+    what a llama.cpp that still loads does.
+    """
+    listed = _asked(calls, "/v1/models")
+    for row in rows(listed, "data")[:1]:
+        owner = OWNERS.get(text(row, "owned_by"))
+        if owner:
+            return owner
+    if text(_asked(calls, "/api/version"), "version"):
+        return "ollama"
+    if isinstance(_asked(calls, "/api/v0/models").get("data"), list):
+        return "lmstudio"
+    if isinstance(listed.get("data"), list):
+        return "openai"
+    raise LlmBadAnswer("it answers, but as no kind of LLM server that we know (does it load?)")
+
+
+def _asked(calls: Calls, path: str) -> Mapping[str, object]:
+    try:
+        return calls.get(path).mapping()
+    except LlmBadAnswer:
+        return {}

@@ -1,0 +1,81 @@
+"""Models of an LLM server as families; the same for every kind of server."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from dpl_exporter.collectors.base import clean, info
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Bytes, tokens, seconds since 1970; None or empty = the server does not tell."""
+
+    name: str
+    loaded: bool
+    family: str = ""
+    parameter_size: str = ""
+    quantization: str = ""
+    digest: str = ""
+    weights: str = ""
+    """First 12 digits of the weights' digest."""
+    size: float | None = None
+    memory: float | None = None
+    gpu_memory: float | None = None
+    context: float | None = None
+    context_max: float | None = None
+    expires: float | None = None
+    running: float | None = None
+    waiting: float | None = None
+    loads: float | None = None
+    unloads: float | None = None
+
+
+def model_families(backend: str, models: Sequence[Model]) -> Iterable[Metric]:
+    """dpl_llm_model_* and dpl_llm_requests_* with the labels backend and model."""
+    yield from info(
+        "dpl_llm_model",
+        "What the model is.",
+        [
+            {
+                "backend": backend,
+                "model": one.name,
+                "family": one.family,
+                "parameter_size": one.parameter_size,
+                "quantization": one.quantization,
+                "digest": one.digest,
+                "weights": one.weights,
+            }
+            for one in models
+        ],
+    )
+    for name, help_text, pick in _VALUES:
+        kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+        family = kind(f"dpl_llm_{name}", help_text, labels=["backend", "model"])
+        for one in models:
+            value = pick(one)
+            if value is not None:
+                family.add_metric([backend, clean(one.name)], value)
+        if family.samples:
+            yield family
+
+
+_VALUES: tuple[tuple[str, str, Callable[[Model], float | None]], ...] = (
+    ("model_loaded", "1 loaded, 0 installed only.", lambda m: float(m.loaded)),
+    ("model_size_bytes", "Size on disk.", lambda m: m.size),
+    ("model_memory_bytes", "Memory in use.", lambda m: m.memory),
+    ("model_gpu_memory_bytes", "The part of the memory on the GPU.", lambda m: m.gpu_memory),
+    ("model_context_tokens", "Context in use, per request.", lambda m: m.context),
+    ("model_context_max_tokens", "Context that is possible.", lambda m: m.context_max),
+    (
+        "model_expires_timestamp_seconds",
+        "When it will be unloaded, since 1970; absent for never.",
+        lambda m: m.expires,
+    ),
+    ("model_loads_total", "Times it was seen to be loaded.", lambda m: m.loads),
+    ("model_unloads_total", "Times it was seen to be unloaded.", lambda m: m.unloads),
+    ("requests_running", "Requests that are computed now.", lambda m: m.running),
+    ("requests_waiting", "Requests that wait in the server.", lambda m: m.waiting),
+)

@@ -1,0 +1,102 @@
+"""Traffic, health and speed of network devices."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import psutil
+from prometheus_client import Metric
+
+from dpl_exporter.collectors.base import MOST_DEVICES, Collector, counters, gauges
+from dpl_exporter.errors import NoData
+
+BYTES_PER_MEGABIT = 125_000
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Totals since the machine started; `megabits` per second, 0 where unknown."""
+
+    received: int
+    sent: int
+    packets_received: int
+    packets_sent: int
+    errors_in: int
+    errors_out: int
+    drops_in: int
+    drops_out: int
+    is_up: bool | None
+    megabits: int
+
+
+def read_devices() -> dict[str, Device]:
+    """Source: psutil.net_io_counters(pernic=True), psutil.net_if_stats."""
+    stats = psutil.net_if_stats()
+    return {
+        name: Device(
+            received=one.bytes_recv,
+            sent=one.bytes_sent,
+            packets_received=one.packets_recv,
+            packets_sent=one.packets_sent,
+            errors_in=one.errin,
+            errors_out=one.errout,
+            drops_in=one.dropin,
+            drops_out=one.dropout,
+            is_up=stats[name].isup if name in stats else None,
+            megabits=stats[name].speed if name in stats else 0,
+        )
+        for name, one in psutil.net_io_counters(pernic=True).items()
+    }
+
+
+class NetworkCollector(Collector):
+    """dpl_node_network_*{device}, at most eight devices whose names do not match `ignore`.
+
+    Raises: NoData where none is left.
+    """
+
+    name = "network"
+
+    def __init__(
+        self,
+        ignore: re.Pattern[str],
+        read: Callable[[], Mapping[str, Device]] = read_devices,
+    ) -> None:
+        self._ignore = ignore
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        found = [(name, one) for name, one in self._read().items() if not self._ignored(name)]
+        if not found:
+            raise NoData("no network device")
+        devices = sorted(found)[:MOST_DEVICES]
+        for name, text, pick in _COUNTERS:
+            values: dict[str, float | None] = {device: pick(one) for device, one in devices}
+            yield from counters(f"dpl_node_network_{name}", text, "device", values)
+        yield from gauges(
+            "dpl_node_network_speed_bytes",
+            "Link speed in bytes per second.",
+            "device",
+            {name: one.megabits * BYTES_PER_MEGABIT or None for name, one in devices},
+        )
+        yield from gauges(
+            "dpl_node_network_up",
+            "1 while the link is up.",
+            "device",
+            {name: None if one.is_up is None else float(one.is_up) for name, one in devices},
+        )
+
+    def _ignored(self, name: str) -> bool:
+        return self._ignore.fullmatch(name) is not None
+
+
+_COUNTERS: tuple[tuple[str, str, Callable[[Device], float]], ...] = (
+    ("receive_bytes_total", "Bytes received.", lambda d: d.received),
+    ("transmit_bytes_total", "Bytes sent.", lambda d: d.sent),
+    ("receive_packets_total", "Packets received.", lambda d: d.packets_received),
+    ("transmit_packets_total", "Packets sent.", lambda d: d.packets_sent),
+    ("receive_errors_total", "Broken packets received.", lambda d: d.errors_in),
+    ("transmit_errors_total", "Packets that could not be sent.", lambda d: d.errors_out),
+    ("receive_drops_total", "Received packets dropped.", lambda d: d.drops_in),
+    ("transmit_drops_total", "Packets to send dropped.", lambda d: d.drops_out),
+)

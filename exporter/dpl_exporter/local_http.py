@@ -1,0 +1,136 @@
+"""One GET (or a small POST) within a deadline that holds for the whole exchange.
+
+http.client's own time-out counts from byte to byte: a server that sends one byte a second would
+hold a collector for ever. Here every wait on the socket gets what is left.
+"""
+
+import http.client
+import io
+import json
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+from dpl_exporter.errors import LlmBadAnswer, LlmUnreachable
+
+LARGEST_ANSWER = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Any status; the body is whole."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    def document(self) -> object:
+        """The body as JSON. Raises: LlmBadAnswer, also for any status but 200."""
+        if self.status != 200:
+            raise LlmBadAnswer(f"status {self.status}")
+        try:
+            return cast(object, json.loads(self.body))
+        except (ValueError, RecursionError):
+            raise LlmBadAnswer("an answer that is not JSON") from None
+
+    def mapping(self) -> Mapping[str, object]:
+        """The body as a JSON object without an error in it (LM Studio says 200 to any path).
+
+        Raises: LlmBadAnswer.
+        """
+        document = self.document()
+        if not isinstance(document, dict) or "error" in document:
+            raise LlmBadAnswer("an answer that is not the expected object")
+        return document
+
+
+class Calls:
+    """Calls to one base URL that all share one deadline."""
+
+    def __init__(self, base: str, seconds: float) -> None:
+        self._base = base
+        self._deadline = time.monotonic() + seconds
+
+    def get(self, path: str) -> Answer:
+        """Raises: LlmUnreachable, LlmBadAnswer (no HTTP, or too large)."""
+        return exchange("GET", self._base + path, None, self._deadline)
+
+    def post(self, path: str, document: object) -> Answer:
+        """Raises: LlmUnreachable, LlmBadAnswer."""
+        return exchange("POST", self._base + path, json.dumps(document).encode(), self._deadline)
+
+
+def exchange(method: str, url: str, body: bytes | None, deadline: float) -> Answer:
+    """`deadline` is on the monotonic clock. Redirects are not followed, proxies not used.
+
+    Raises: LlmUnreachable, LlmBadAnswer.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    lines = [f"{method} {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*"]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("ascii", "replace")
+    try:
+        with socket.create_connection((host, port), timeout=_left(deadline)) as plain:
+            plain.settimeout(_left(deadline))
+            if parts.scheme == "https":
+                context = ssl.create_default_context()
+                with context.wrap_socket(plain, server_hostname=host) as secret:
+                    return _talk(secret, method, head + (body or b""), deadline)
+            return _talk(plain, method, head + (body or b""), deadline)
+    except http.client.HTTPException as error:
+        raise LlmBadAnswer(f"an answer that is not HTTP ({type(error).__name__})") from None
+    except TimeoutError:
+        raise LlmUnreachable("no answer in time") from None
+    except (OSError, UnicodeError) as error:
+        raise LlmUnreachable(f"no connection ({type(error).__name__})") from None
+
+
+def _talk(sock: socket.socket, method: str, request: bytes, deadline: float) -> Answer:
+    sock.sendall(request)
+    source = cast(socket.socket, _Source(sock, deadline))
+    with http.client.HTTPResponse(source, method=method) as response:
+        response.begin()
+        body = response.read(LARGEST_ANSWER + 1)
+        if len(body) > LARGEST_ANSWER:
+            raise LlmBadAnswer("an answer larger than 8 MiB")
+        if response.length:
+            raise LlmBadAnswer("an answer that was cut short")
+        return Answer(response.status, response.headers.get("Content-Type", ""), body)
+
+
+class _Source:
+    """What http.client needs of a socket."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._raw = _Raw(sock, deadline)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._raw)
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        self._sock.settimeout(_left(self._deadline))
+        return self._sock.recv_into(buffer)
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

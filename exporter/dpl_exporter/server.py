@@ -1,0 +1,187 @@
+"""cheroot, made strict.
+
+cheroot answers **twice** to a request with both Content-Length and Transfer-Encoding, and to one
+with two Content-Lengths: whoever stands before it may take the second answer for another's. It
+takes `Content-Length: -5`, lets one client dribble a request for ever, and shakes hands for TLS
+on the thread that accepts. Here such requests are refused and the connection is closed.
+"""
+
+import json
+import logging
+import secrets
+import socket
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cheroot import wsgi
+from cheroot.makefile import StreamReader, StreamWriter
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
+from cheroot.ssl import Adapter
+
+from dpl_exporter.addresses import Address
+from dpl_exporter.errors import SettingsError
+from dpl_exporter.web import Web
+
+THREADS = 16
+LARGEST_HEAD = 16 * 1024
+REQUEST_SECONDS = 10.0
+"""A whole request, head and body, must have come by then."""
+
+log = logging.getLogger(__name__)
+
+
+class StrictHeaders(HeaderReader):
+    """ValueError becomes 400 and a closed connection."""
+
+    def __call__(self, rfile: Any, hdict: Any = None) -> Any:
+        lines = _Lines(rfile)
+        headers = super().__call__(lines, hdict)
+        for name in (b"content-length", b"transfer-encoding", b"host"):
+            if lines.names.count(name) > 1:
+                raise ValueError(f"two {name.decode()} headers")
+        if b"content-length" in lines.names and b"transfer-encoding" in lines.names:
+            raise ValueError("both Content-Length and Transfer-Encoding")
+        length = headers.get(b"Content-Length", b"0")
+        if not length.isdigit() or len(length) > 15:
+            raise ValueError("Content-Length is not a number")
+        return headers
+
+
+class _Lines:
+    """Header lines on their way to cheroot; `names` in lower case, in order."""
+
+    def __init__(self, rfile: Any) -> None:
+        self._rfile = rfile
+        self.names: list[bytes] = []
+
+    def readline(self) -> bytes:
+        line: bytes = self._rfile.readline()
+        name, colon, _ = line.partition(b":")
+        if line[:1] in (b" ", b"\t") or (colon and name != name.strip()):
+            raise ValueError("a header line begins with, or its name is followed by, a blank")
+        if colon:
+            self.names.append(name.lower())
+        return line
+
+
+class Request(HTTPRequest):
+    header_reader = StrictHeaders()
+
+    def read_request_headers(self) -> bool:
+        if not super().read_request_headers():  # type: ignore[no-untyped-call] # cheroot's stubs
+            return False
+        if b"Transfer-Encoding" in self.inheaders:
+            self.simple_response("411 Length Required", "send the body with Content-Length")
+            return False
+        if self.response_protocol == "HTTP/1.1" and not self.inheaders.get(b"Host"):
+            self.simple_response("400 Bad Request", "the Host header is missing")
+            return False
+        return True
+
+    def simple_response(self, status: str, msg: str | bytes = "") -> None:
+        """What cheroot itself refuses. It always closes the connection after this."""
+        text = msg if isinstance(msg, str) else msg.decode("latin-1")
+        body = json.dumps({"error": text or status.partition(" ")[2]}).encode() + b"\n"
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n"
+            f"X-Request-Id: {secrets.token_hex(8)}\r\n\r\n"
+        )
+        self.close_connection = True
+        try:
+            self.conn.wfile.write(head.encode("latin-1", "replace") + body)
+        except OSError:
+            return  # the client has left; there is nobody to tell
+
+
+class Connection(HTTPConnection):
+    RequestHandlerClass = Request
+
+    def __init__(self, server: Any, sock: Any, makefile: Any) -> None:
+        self._timed = TimedSocket(sock)
+        super().__init__(server, self._timed, makefile)
+
+    def communicate(self) -> Any:
+        self._timed.deadline = time.monotonic() + REQUEST_SECONDS
+        return super().communicate()  # type: ignore[no-untyped-call] # cheroot's stubs
+
+
+class TimedSocket:
+    """A socket whose reads together end at `deadline`, however slowly the bytes drip in."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv_into(self, buffer: Any, *rest: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(left)
+        try:
+            got: int = self._sock.recv_into(buffer, *rest)
+        finally:
+            self._sock.settimeout(REQUEST_SECONDS)
+        return got
+
+
+class Server(wsgi.Server):
+    """`prepare()` binds and starts the threads, `serve()` runs until `stop()`."""
+
+    ConnectionClass = Connection
+    max_request_header_size = LARGEST_HEAD
+    keep_alive_conn_limit = 64
+    expiration_interval = 0.2
+
+    def __init__(self, address: Address, web: Web) -> None:
+        super().__init__(
+            (address.host, address.port),
+            web,
+            numthreads=THREADS,
+            server_name="dpl-exporter",
+            request_queue_size=128,
+            timeout=int(REQUEST_SECONDS),
+            shutdown_timeout=1,
+        )
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        """Clients that leave or speak no TLS are no news; a bug is."""
+        if traceback and not isinstance(sys.exc_info()[1], OSError):
+            log.error("server: %s", " ".join(msg.split())[:300], exc_info=sys.exc_info())
+        else:
+            log.debug("server: %s", " ".join(msg.split())[:300])
+
+
+class LazyTls(Adapter):
+    """Shakes hands at the first read, on a worker: a silent client keeps nobody from entering."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        """Raises: SettingsError."""
+        super().__init__(str(cert), str(key))
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            self.context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(
+                f"--tls-cert {cert} and --tls-key {key} cannot be used: {error}"
+            ) from None
+
+    def bind(self, sock: socket.socket) -> socket.socket:
+        return sock
+
+    def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
+        secret = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return secret, {}
+
+    def get_environ(self) -> dict[str, str]:
+        return {"HTTPS": "on", "wsgi.url_scheme": "https"}
+
+    def makefile(self, sock: Any, mode: str = "r", bufsize: int = -1) -> Any:
+        kind = StreamReader if "r" in mode else StreamWriter
+        return kind(sock, mode, bufsize)

@@ -1,0 +1,103 @@
+"""The seed's /status document, made from the same families as /metrics.
+
+Percentages are 0 to 100 here; base units are for /metrics. What is not known is null.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import Metric
+
+TOTALS: Mapping[str, str] = {
+    "receive_bytes_per_second": "dpl_node_network_receive_bytes_total",
+    "transmit_bytes_per_second": "dpl_node_network_transmit_bytes_total",
+    "read_bytes_per_second": "dpl_node_disk_read_bytes_total",
+    "written_bytes_per_second": "dpl_node_disk_written_bytes_total",
+}
+CPU = "dpl_node_cpu_seconds_total"
+
+
+class Readings:
+    """Families as values."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+        for family in families:
+            for sample in family.samples:
+                self._samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+
+    def value(self, name: str) -> float | None:
+        """The sum of all series; None where there is none."""
+        found = self._samples.get(name)
+        return sum(value for _, value in found) if found else None
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The values of one family by a label."""
+        return {labels.get(label, ""): value for labels, value in self._samples.get(name, [])}
+
+    def label(self, name: str, label: str) -> str | None:
+        """The label of the first series."""
+        found = self._samples.get(name)
+        return found[0][0].get(label) if found else None
+
+    def totals(self) -> dict[str, float]:
+        """The counters that rates are made of."""
+        totals = {key: self.value(name) for key, name in TOTALS.items()}
+        modes = self.by(CPU, "mode")
+        if modes:
+            totals["cpu"] = sum(modes.values())
+            totals["cpu_idle"] = modes.get("idle", 0.0) + modes.get("iowait", 0.0)
+        return {key: value for key, value in totals.items() if value is not None}
+
+
+def status_document(
+    readings: Readings,
+    rates: Mapping[str, float | None],
+    lock: Mapping[str, object],
+    preferred: str | None,
+) -> dict[str, object]:
+    """`lock` is what the lease desk says, `rates` what Throughput made of `readings.totals()`."""
+    return {
+        "locked": bool(lock["holders"]),
+        "lock": lock,
+        "cpu": {
+            "percent": _cpu_percent(rates),
+            "count": readings.by("dpl_node_cpus", "kind").get("logical"),
+            "load1": readings.value("dpl_node_load1"),
+        },
+        "memory": _memory(readings),
+        "gpu": [],
+        "model": current_model(readings, preferred),
+        "models": sorted(readings.by("dpl_llm_model_loaded", "model")),
+        "llm": {
+            "up": bool(readings.value("dpl_llm_up")),
+            "backend": readings.label("dpl_llm_up", "backend"),
+        },
+        "network": {key: rates.get(key) for key in list(TOTALS)[:2]},
+        "disk": {key: rates.get(key) for key in list(TOTALS)[2:]},
+        "hostname": readings.label("dpl_node_info", "hostname"),
+    }
+
+
+def current_model(readings: Readings, preferred: str | None) -> str | None:
+    """The preferred one where the server has it, else one that is loaded, else the first."""
+    loaded = readings.by("dpl_llm_model_loaded", "model")
+    for name in (preferred, f"{preferred}:latest"):
+        if name in loaded:
+            return name
+    return max(sorted(loaded), key=lambda name: loaded[name], default=None)
+
+
+def _memory(readings: Readings) -> dict[str, float | None]:
+    total = readings.value("dpl_node_memory_total_bytes")
+    available = readings.value("dpl_node_memory_available_bytes")
+    percent = None
+    if total and available is not None:
+        percent = round(100 * (1 - available / total), 2)
+    return {"percent": percent, "total_bytes": total, "available_bytes": available}
+
+
+def _cpu_percent(rates: Mapping[str, float | None]) -> float | None:
+    total, idle = rates.get("cpu"), rates.get("cpu_idle")
+    if not total or idle is None:
+        return None
+    return round(100 * min(1.0, max(0.0, 1 - idle / total)), 2)

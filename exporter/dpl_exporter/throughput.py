@@ -1,0 +1,36 @@
+"""Rates from two snapshots of counters, for /status."""
+
+from collections import deque
+from collections.abc import Mapping
+
+LEAST = 1.0
+"""Seconds between two snapshots that make a rate; less would be noise."""
+MOST_SNAPSHOTS = 8
+
+
+class Throughput:
+    """Remembers a few snapshots. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._past: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=MOST_SNAPSHOTS)
+
+    def add(self, now: float, totals: Mapping[str, float]) -> None:
+        if not self._past or now - self._past[-1][0] >= LEAST:
+            self._past.append((now, totals))
+
+    def rates(self, now: float, totals: Mapping[str, float]) -> dict[str, float | None]:
+        """Per second, against the newest snapshot that is old enough.
+
+        None where there is none yet, or where the counter fell.
+        """
+        for then, before in reversed(self._past):
+            if now - then >= LEAST:
+                return {
+                    name: _rate(total, before.get(name), now - then)
+                    for name, total in totals.items()
+                }
+        return dict.fromkeys(totals)
+
+
+def _rate(total: float, before: float | None, seconds: float) -> float | None:
+    return None if before is None or total < before else (total - before) / seconds
