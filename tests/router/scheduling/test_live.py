@@ -1,0 +1,480 @@
+"""What the core makes of facts, leases and reloads."""
+
+from math import inf, nan
+
+import pytest
+
+from dpl_router.scheduling.core import SchedulerCore, make_core
+from dpl_router.scheduling.live import Core
+from dpl_router.scheduling.types import (
+    Action,
+    Candidate,
+    Config,
+    ModelFacts,
+    NodeConfig,
+    NodeFacts,
+    Outcome,
+    OutcomeKind,
+    Rejection,
+)
+from tests.router.scheduling.values import (
+    DONE,
+    LOADED,
+    a_core,
+    a_demand,
+    a_node,
+    ask,
+    fill,
+    send,
+)
+
+
+def row(core: Core, node: str = "a", model: str = "m", now: float = 0.0) -> Candidate:
+    """The candidate as a decision would see it."""
+    view = core.snapshot(a_demand(model=model), now).views[model]
+    return next(row for row in view.candidates if row.node == node)
+
+
+def answer(core: Core, outcome: Outcome, prompt: int = 400, now: float = 0.0) -> None:
+    """One request to `a` that ends so."""
+    send(core, "x", "a", now, prompt=prompt)
+    core.on_token("x", 1, now)
+    core.on_finish("x", outcome, now)
+
+
+def test_the_core_keeps_the_interface() -> None:
+    core: SchedulerCore = make_core(Config((NodeConfig("a"),)))
+
+    assert core.busy("a") == 0
+
+
+# models
+
+
+def test_a_model_that_no_node_lists_is_unknown() -> None:
+    decision = ask(a_core(a_node("a")), a_demand(model="zzz"))
+
+    assert (decision.action, decision.rejection) == (Action.REJECT, Rejection.UNKNOWN_MODEL)
+    assert [(row.node, row.rejection) for row in decision.rows] == [("a", Rejection.NO_MODEL)]
+
+
+def test_a_node_of_unknown_inventory_is_not_tried_while_another_lists_the_model() -> None:
+    core = a_core(a_node("a"), a_node("b", models={}, inventory_known=False))
+    fill(core, "a")
+
+    assert ask(core, a_demand()).node == "a"
+
+
+def test_before_the_first_facts_any_node_is_tried() -> None:
+    core = make_core(Config((NodeConfig("a"),)))
+
+    assert ask(core, a_demand()).node == "a"
+    assert ask(core, a_demand(model="")).node == "a"
+
+
+def test_a_node_known_to_be_down_is_not_asked_for_an_unlisted_model_first() -> None:
+    unknown = {"models": {}, "inventory_known": False}
+    core = a_core(a_node("a", **unknown, up=False), a_node("b", **unknown, eligible=None))
+
+    assert ask(core, a_demand()).node == "b"
+
+
+def test_for_any_model_the_cheapest_loaded_one_is_named() -> None:
+    models = {"big": LOADED, "cold": ModelFacts(loaded=False)}
+    core = a_core(a_node("a", models=models), a_node("b", models={"small": LOADED}, kind="gpu"))
+
+    decision = ask(core, a_demand(model=""))
+
+    assert (decision.node, decision.model) == ("b", "small")
+
+
+def test_for_any_model_one_that_must_load_is_better_than_none() -> None:
+    core = a_core(a_node("a", models={"cold": ModelFacts(loaded=False)}))
+
+    assert ask(core, a_demand(model="")).model == "cold"
+
+
+def test_any_model_of_a_fleet_without_models_is_a_refusal_but_not_a_404() -> None:
+    assert ask(a_core(a_node("a", models={})), a_demand(model="")).rejection is Rejection.NO_MODEL
+
+
+def test_tokens_count_what_is_left_of_an_answer() -> None:
+    core = a_core(a_node("a"))
+    send(core, "x", "a")
+
+    assert (row(core).pending, row(core).rest) == (400, 200)
+
+    core.on_token("x", 1, 0.0)
+    core.on_token("x", 50, 0.0)
+
+    assert (row(core).pending, row(core).rest) == (0, 150)
+
+
+# filters from facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "word"),
+    [
+        ({"cordoned": True}, Rejection.CORDONED),
+        ({"exclusive": True, "eligible": False}, Rejection.EXCLUSIVE),
+        ({"up": False}, Rejection.DOWN),
+        ({"eligible": False}, Rejection.DOWN),
+        ({"labels": {"room": "cellar"}}, Rejection.LABELS),
+        ({"eligible": None}, None),
+        ({"labels": {"room": "attic"}}, None),
+    ],
+)
+def test_facts_turn_a_node_away(facts: dict[str, object], word: Rejection | None) -> None:
+    core = a_core(a_node("a", **facts), a_node("b", labels={"room": "attic"}))
+    demand = a_demand(select={"room": "attic"} if "labels" in facts else {})
+
+    explained = core.explain(demand, core.snapshot(demand, 0.0), 0.0)
+
+    assert {row.node: row.rejection for row in explained.rows} == {"a": word, "b": None}
+
+
+@pytest.mark.parametrize(
+    ("memory", "free", "resident", "word", "evicts"),
+    [
+        (8, 10, {}, None, False),
+        (12, 10, {"x": 4}, None, True),
+        (15, 10, {"x": 4}, Rejection.NO_MEMORY, True),
+        (15, 10, {"x": None}, None, True),
+        (15, None, {"x": 4}, None, False),
+        (None, 10, {"x": 4}, None, False),
+    ],
+)
+def test_a_model_that_would_not_fit_even_alone_has_no_memory(
+    memory: int | None,
+    free: int | None,
+    resident: dict[str, int | None],
+    word: Rejection | None,
+    evicts: bool,
+) -> None:
+    models = {name: ModelFacts(loaded=True, memory=size) for name, size in resident.items()}
+    models["m"] = ModelFacts(loaded=False, memory=memory)
+    seen = row(a_core(a_node("a", models=models, memory_free=free)))
+
+    assert (seen.barred, seen.evicts) == (word, evicts)
+
+
+def test_somebody_elses_lease_keeps_us_away_until_it_ends() -> None:
+    core = a_core(a_node("a"))
+    core.on_exclusive("a", until=30.0, now=10.0)
+    core.on_exclusive("unknown", until=30.0, now=10.0)
+
+    assert ask(core, a_demand(), 29.9).rejection is Rejection.EXCLUSIVE
+    assert ask(core, a_demand(), 30.0).action is Action.DISPATCH
+
+
+@pytest.mark.parametrize(
+    ("sampled", "exclusive", "away"), [(9.0, False, True), (11.0, False, False), (11.0, True, True)]
+)
+def test_only_newer_facts_that_say_otherwise_end_it_early(
+    sampled: float, exclusive: bool, away: bool
+) -> None:
+    core = a_core(a_node("a"))
+    core.on_exclusive("a", until=30.0, now=10.0)
+    core.on_facts([a_node("a", sampled_at=sampled, exclusive=exclusive)], 12.0)
+
+    assert (ask(core, a_demand(), 12.0).rejection is Rejection.EXCLUSIVE) is away
+
+
+# slots
+
+
+@pytest.mark.parametrize(
+    ("said", "cap", "slots"),
+    [(8, None, 8), (8, 3, 3), (2, 3, 2), (None, None, 4), (None, 9, 9), (0, None, 1), (8, 0, 1)],
+)
+def test_slots_are_what_the_node_says_capped_by_nodes_yaml(
+    said: int | None, cap: int | None, slots: int
+) -> None:
+    core = make_core(Config((NodeConfig("a", cap),)))
+    core.on_facts([a_node("a", slots=said)], 0.0)
+
+    assert row(core).slots == slots
+
+
+# others
+
+
+def counted(running: int | None, waiting: int | None = None, at: float = 10.0) -> NodeFacts:
+    models = {"m": ModelFacts(loaded=True, running=running, waiting=waiting)}
+    return a_node("a", models=models, sampled_at=at, slots=4)
+
+
+def test_what_the_engine_counts_beyond_ours_at_that_moment_is_others() -> None:
+    core = a_core(counted(0, at=0.0))
+    send(core, "x", "a", 5.0)
+    send(core, "late", "a", 11.0)
+    core.on_facts([counted(2, 1)], 12.0)
+
+    assert row(core, now=12.0).others == 2.0
+
+
+def test_an_engine_that_does_not_count_says_nothing_of_others() -> None:
+    core = a_core(counted(3))
+    core.on_facts([counted(None, at=20.0)], 21.0)
+
+    assert row(core, now=21.0).others == 3.0
+
+
+def test_facts_without_a_time_are_taken_for_new() -> None:
+    core = a_core(counted(0))
+    core.on_facts([a_node("a", models={"m": ModelFacts(running=2)}, sampled_at=None)], 50.0)
+
+    assert row(core, now=50.0).others == 2.0
+
+
+def test_a_lease_answer_that_is_news_is_used_for_the_next_decision() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+
+    assert core.on_lease("a", 1, 0.0) is False
+    assert core.on_lease("a", 1, 0.0) is True
+    assert core.on_lease("unknown", 9, 0.0) is True
+    assert row(core).others == 1.0
+
+
+# speeds
+
+
+def test_the_engines_timings_become_the_nodes_speeds() -> None:
+    core = a_core(a_node("a"))
+    answer(
+        core,
+        Outcome(
+            OutcomeKind.DONE,
+            prompt_evaluated=2000,
+            prompt_seconds=2.0,
+            eval_tokens=400,
+            eval_seconds=10.0,
+        ),
+    )
+
+    assert row(core).prefill == pytest.approx(1000, rel=0.15)
+    assert row(core).decode == pytest.approx(40, rel=0.05)
+
+
+def test_decode_speed_is_learned_as_of_a_stream_alone() -> None:
+    """Else a node would look slow for having been busy."""
+    core = a_core(a_node("a", kind="gpu"))
+    fill(core, "a", 4)
+    answer(core, Outcome(OutcomeKind.DONE, eval_tokens=1000, eval_seconds=100.0))
+
+    assert row(core).decode == pytest.approx(10 * 1.2, rel=0.05)
+
+
+def test_prompts_too_short_to_measure_teach_nothing() -> None:
+    core = a_core(a_node("a"))
+    answer(core, Outcome(OutcomeKind.DONE, prompt_evaluated=1, prompt_seconds=0.5))
+
+    assert row(core).prefill == 60.0
+
+
+def test_recorded_speeds_are_used_before_the_first_answer() -> None:
+    core = a_core(a_node("a", models={"m": ModelFacts(loaded=True, prefill=800.0, decode=33.0)}))
+
+    assert (row(core).prefill, row(core).decode) == (800.0, 33.0)
+
+
+@pytest.mark.parametrize("value", [0, -1, nan, inf, 1e300])
+def test_nonsense_timings_leave_the_speeds_alone(value: float) -> None:
+    core = a_core(a_node("a"))
+    answer(
+        core,
+        Outcome(
+            OutcomeKind.DONE,
+            tokens=-5,
+            prompt_evaluated=value,  # type: ignore[arg-type] # what a node may send
+            prompt_seconds=value,
+            eval_tokens=10,
+            eval_seconds=value,
+            load_seconds=value,
+        ),
+    )
+
+    assert (row(core).prefill, row(core).decode, row(core).load) == (60.0, 8.0, 0.0)
+
+
+def test_what_clients_invent_is_not_learned() -> None:
+    """A node that answers to any name must not fill our memory."""
+    core = a_core(a_node("a"))
+    for turn in range(300):
+        send(core, f"x{turn}", "a", model=f"invented {turn}")
+        core.on_finish(f"x{turn}", DONE, 0.0)
+
+    assert core.snapshot(None, 0.0).views.keys() == {"m", ""}
+    assert core.in_flight() == {}
+
+
+def test_what_was_learned_survives_facts_that_miss_the_model_for_a_while() -> None:
+    core = a_core(a_node("a"))
+    answer(core, Outcome(OutcomeKind.DONE, eval_tokens=400, eval_seconds=10.0))
+    core.on_facts([a_node("a", models={})], 1.0)
+    core.on_facts([a_node("a")], 2.0)
+
+    assert row(core).decode > 30
+
+
+def test_of_very_many_models_only_the_listed_ones_are_remembered() -> None:
+    core = a_core(a_node("a", *[f"m{turn}" for turn in range(150)]))
+    core.snapshot(None, 0.0)
+    send(core, "x", "a", model="m1")
+    core.on_token("x", 1, 0.0)
+    core.on_finish("x", Outcome(OutcomeKind.DONE, eval_tokens=400, eval_seconds=10.0), 0.0)
+    core.on_facts([a_node("a", "m2")], 1.0)
+    core.on_facts([a_node("a", "m1")], 2.0)
+
+    assert row(core, model="m1").decode == 8.0
+
+
+def test_the_length_of_answers_is_learned_by_model() -> None:
+    core = a_core(a_node("a", "m", "long"))
+    for _ in range(100):
+        answer(core, Outcome(OutcomeKind.DONE, tokens=10))
+    views = core.snapshot(None, 0.0).views
+
+    assert views["m"].output < 50
+    assert views["long"].output == 200.0
+
+
+# loads
+
+
+def cold(loaded: bool | None = False, **more: object) -> Core:
+    return a_core(a_node("a", models={"m": ModelFacts(loaded=loaded, **more), "n": LOADED}))  # type: ignore[arg-type] # the fields by name
+
+
+def test_a_model_that_is_not_there_costs_its_load() -> None:
+    assert row(cold()).load == 5.0
+    assert row(cold(memory=4 * 10**9)).load == 5.0
+    assert row(cold(memory=9 * 10**9)).load == 10.0
+    assert row(cold(loaded=None)).load == 5.0
+
+
+def test_a_load_under_way_costs_only_its_rest_and_another_waits_for_it() -> None:
+    models = {name: ModelFacts(loaded=False) for name in ("m", "n")} | {"there": LOADED}
+    core = a_core(a_node("a", models=models))
+    send(core, "x", "a", 10.0)
+    send(core, "y", "a", 11.0)
+
+    assert (row(core, now=11.0).load, row(core, now=11.0).load_from) == (0.0, 15.0)
+    assert (row(core, model="n", now=11.0).load_from, row(core, model="n").load) == (15.0, 5.0)
+    assert row(core, model="there", now=11.0).load_from == -inf
+
+    send(core, "z", "a", 11.0, model="n")
+
+    assert row(core, model="n", now=11.0).load_from == 20.0
+
+
+def test_a_model_that_spoke_since_the_sample_is_there() -> None:
+    core = cold()
+    send(core, "x", "a", 10.0)
+    core.on_token("x", 1, 12.0)
+
+    assert (row(core, now=12.0).load, row(core, now=12.0).load_from) == (0.0, -inf)
+
+
+def test_facts_newer_than_the_last_use_say_that_it_was_unloaded() -> None:
+    core = cold()
+    send(core, "x", "a", 10.0)
+    core.on_token("x", 1, 12.0)
+    core.on_finish("x", DONE, 13.0)
+    core.on_facts([a_node("a", models={"m": ModelFacts(loaded=False)}, sampled_at=20.0)], 21.0)
+
+    assert row(core, now=21.0).load == 5.0
+
+
+def test_without_facts_a_model_is_there_for_the_keep_alive_after_its_last_use() -> None:
+    core = cold(loaded=None)
+    send(core, "x", "a", 10.0)
+    core.on_token("x", 1, 10.0)
+    core.on_finish("x", DONE, 10.0)
+
+    assert row(core, now=20.0).load == 0.0
+
+    core.on_check("a", True, 400.0)
+
+    assert row(core, now=400.0).load == 5.0
+
+
+def test_the_time_that_a_load_took_is_remembered() -> None:
+    core = cold()
+    answer(core, Outcome(OutcomeKind.DONE, load_seconds=17.0))
+    core.on_facts([a_node("a", models={"m": ModelFacts(loaded=False)}, sampled_at=20.0)], 21.0)
+
+    assert row(core, now=21.0).load == 17.0
+
+
+# who belongs to the fleet
+
+
+def test_a_node_that_the_facts_miss_gets_nothing_new() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+    core.on_facts([a_node("b")], 0.0)
+
+    assert core.circuits(0.0) == {"b": 0}
+    assert ask(core, a_demand()).node == "b"
+
+
+def test_a_missing_node_goes_when_its_last_attempt_has_finished() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+    send(core, "x", "a")
+    core.on_facts([a_node("b")], 0.0)
+
+    assert (core.busy("a"), core.in_flight()) == (1, {("a", "m"): 1})
+
+    core.on_token("x", 1, 0.0)
+    core.on_finish("x", DONE, 0.0)
+
+    assert (core.busy("a"), core.in_flight()) == (0, {})
+
+
+def test_a_node_that_comes_back_after_that_is_a_new_one() -> None:
+    """Another machine may have its name."""
+    core = a_core(a_node("a"), a_node("b"))
+    send(core, "x", "a")
+    core.on_facts([a_node("b")], 0.0)
+    core.on_finish("x", Outcome(OutcomeKind.DONE, eval_tokens=400, eval_seconds=1.0), 0.0)
+    core.on_facts([a_node("a"), a_node("b")], 0.0)
+
+    assert row(core).decode == 8.0
+
+
+def test_a_node_that_comes_back_still_has_its_open_attempts() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+    send(core, "x", "a")
+    core.on_facts([a_node("b")], 0.0)
+    core.on_facts([a_node("a"), a_node("b")], 0.0)
+
+    assert row(core).in_flight == 1
+
+
+def test_a_reload_adds_caps_and_removes() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+    core.on_reload([NodeConfig("b", slots=1), NodeConfig("c")], 0.0)
+
+    assert core.circuits(0.0).keys() == {"b", "c"}
+    assert row(core, "b").slots == 1
+
+
+def test_an_attempt_at_a_node_that_is_already_gone_is_counted_to_its_end() -> None:
+    core = a_core(a_node("a"))
+    send(core, "x", "z")
+
+    assert core.busy("z") == 1
+    assert ask(core, a_demand(model="m")).node == "a"
+
+    core.on_finish("x", DONE, 0.0)
+
+    assert core.busy("z") == 0
+
+
+def test_the_budget_for_retries_is_spent_when_they_are_sent() -> None:
+    core = a_core(a_node("a"))
+    for turn in range(100):
+        send(core, f"x{turn}", "a", attempts=1)
+
+    assert not core.may_retry(a_demand(), "connect", 0.0)  # type: ignore[arg-type] # any word
