@@ -37,14 +37,15 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> Sequence[Piece]:
         """The events that are now complete.
 
-        Raises: UpstreamBroke for bytes that are no answer, or an error told in mid-stream.
+        Raises: for bytes that are no answer, or an error told inside one: UpstreamRefused while
+        no piece was handed out (another node may be tried), UpstreamBroke after that.
         """
         ...
 
     def end(self) -> Sequence[Piece]:
         """The node ended its answer cleanly: what was left.
 
-        Raises: UpstreamBroke where `Done` was never said; a clean HTTP end is no success.
+        Raises: as `feed`, where `Done` was never said; a clean HTTP end is no success.
         """
         ...
 
@@ -61,7 +62,12 @@ class Dialect(Protocol):
         ...
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
-        """For an answer with status 200. Pieces carry bytes for an OpenAI client."""
+        """For an answer with status 200. Pieces carry bytes for an OpenAI client.
+
+        Of a stream: one or more whole SSE events; empty where an earlier piece of the same
+        event carried them. The bytes of `Done` are the usage chunk where the client wants it
+        (the surface writes `data: [DONE]`); of a plain answer, the whole JSON.
+        """
         ...
 
     def refusal(self, head: Head, body: bytes) -> DplError:

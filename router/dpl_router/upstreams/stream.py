@@ -154,8 +154,8 @@ class UpstreamStream:
             self._stop(error)
 
     def close(self) -> None:
-        """Idempotent. A whole answer's connection is kept already; any other is aborted."""
-        if not self._over:
+        """Idempotent. Aborts an answer that is neither whole nor finished."""
+        if not self._over and self._finish_by is None:
             self.abort(UpstreamBroke("the answer was closed before its end"))
 
     def finish(self) -> None:
