@@ -100,7 +100,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             fittings.on_check,
             interval=settings.check_interval,
         ),
-        runners=(sweeper.run, streams.run, alert_watch.run),
+        runners=(sweeper.run, streams.run, dispatcher.run, alert_watch.run),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
     services = {

@@ -34,7 +34,10 @@ class Control:
         self, base: str, *, key: str | None = None, verify: ssl.SSLContext | bool = True
     ) -> None:
         self.base = base.rstrip("/")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        # answers are read raw, so that their size is what is counted: nothing may be compressed
+        headers = {"accept-encoding": "identity"}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
             base_url=self.base,
             headers=headers,

@@ -26,6 +26,7 @@ from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
     Action,
+    Candidate,
     Decision,
     Demand,
     Failure,
@@ -36,6 +37,8 @@ from dpl_router.scheduling.types import (
 from dpl_router.turns import Turns
 from dpl_router.upstreams.clients import NodeClient
 
+LONGEST_ANSWER = 4096
+"""Tokens of a plain answer that is given time where the client set no limit."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
 
@@ -183,7 +186,7 @@ class Dispatcher:
                     break
                 if held_at is None:
                     held_at, call.phase = now, "queue"
-                    self._core.on_hold(demand, decision.node or "", now)
+                self._core.on_hold(demand, decision.node or "", now)  # it may wait for another now
                 await self._turns.wait(demand.id, call.gone, call.deadline)
         finally:
             if held_at is not None:
@@ -208,9 +211,9 @@ class Dispatcher:
 
     def _refusal(self, call: Call, decision: Decision) -> DplError:
         word = decision.rejection or Rejection.DOWN
-        call.metrics.rejections[word].inc()
         if call.last_error is not None:
-            return call.last_error
+            return call.last_error  # every other node was tried or is out
+        call.metrics.rejections[word].inc()
         model, wait = call.chat.model or "auto", decision.retry_after or 1.0
         if word is Rejection.UNKNOWN_MODEL:
             return ModelUnknown(f"no node has the model {model!r}; GET /v1/models lists all")
@@ -260,14 +263,19 @@ class Dispatcher:
         return attempt
 
     def _patience(self, call: Call, node: str, model: str, snapshot: Snapshot) -> float:
-        """Half of what is left while another node could serve, else all of it."""
+        """Seconds for the first byte: half of what is left while another node could serve, else all.
+
+        A plain answer's first byte may come with its last: the time to write it is added.
+        """
         left = max(1.0, call.deadline - time.monotonic())
-        view = snapshot.views.get(model)
-        for other in view.candidates if view is not None else ():
-            usable = other.barred is None and not other.down and other.node != node
-            if usable and other.node not in call.demand.excluded:
-                return left / 2
-        return left
+        view = snapshot.views.get(call.demand.model)
+        alone, writing = True, 0.0
+        for row in view.candidates if view is not None else ():
+            if row.node == node and row.model == model:
+                writing = _writing_time(call, row)
+            elif row.node != node and row.barred is None and not row.down:
+                alone = alone and row.node in call.demand.excluded
+        return (left if alone else left / 2) + (0.0 if call.chat.stream else writing)
 
     def _retry_or_raise(self, call: Call, attempt: Attempt, error: DplError) -> None:
         why = retry_reason(error)
@@ -280,7 +288,7 @@ class Dispatcher:
             attempts=call.demand.attempts + (not ours),
         )
         failure = outcome_of(attempt, error).failure or Failure.RESET
-        if not ours and not self._core.may_retry(demand, failure, time.monotonic()):
+        if not ours and not self._core.may_retry(call.demand, failure, time.monotonic()):
             raise error
         call.demand = demand
         call.last_error = call.last_error if ours else error
@@ -348,3 +356,9 @@ class Dispatcher:
             call.metrics.input_tokens.inc(usage.prompt_tokens or 0)
             call.metrics.output_tokens.inc(usage.completion_tokens or 0)
             call.metrics.cached_tokens.inc(usage.cached_tokens or 0)
+
+
+def _writing_time(call: Call, row: Candidate) -> float:
+    """Twice what the node needs for the longest answer, with all its places taken."""
+    speed = row.decode / (1 + row.crowding * (row.slots - 1))
+    return 2 * (call.chat.max_tokens or LONGEST_ANSWER) / max(speed, 1.0)

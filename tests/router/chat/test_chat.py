@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.fakes.openai import FakeOpenAi, Faults
-from tests.fakes.router import running_router, until
+from tests.fakes.router import Node, running_router, until
 
 HELLO = [{"role": "user", "content": "hello"}]
 PATH = "/v1/chat/completions"
@@ -365,3 +365,18 @@ async def test_a_failure_after_the_head_left_is_an_error_event(tmp_path: Path) -
 
     assert answer.status_code == 200
     assert set(events(answer.text)[-1]) == {"error"}
+
+
+async def test_two_failing_nodes_are_both_passed_over(tmp_path: Path) -> None:
+    """Two retries: the third node answers, whichever order they are asked in."""
+    with FakeOpenAi() as a, FakeOpenAi() as b, FakeOpenAi() as good:
+        nodes: dict[str, Node] = {"a": a.url, "b": b.url, "good": {"url": good.url, "slots": 1}}
+        async with running_router(nodes, folder=tmp_path) as router:
+            a.faults = b.faults = Faults(status=500)
+            good.faults = Faults(token_delay=0.1)
+            async with router.client() as client:
+                calls = [client.post(PATH, json=body()) for _ in range(3)]
+                answers = await asyncio.gather(*calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert "3" in {answer.headers["x-dpl-attempts"] for answer in answers}

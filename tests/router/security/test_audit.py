@@ -87,3 +87,20 @@ def test_what_cannot_be_written_does_not_stop_the_operator(tmp_path: Path) -> No
 
     assert [json.loads(line)["object"] for line in lines(path)] == ["kept"]
     assert broken_at(lines(path)) is None
+
+
+def test_a_line_that_was_written_but_not_confirmed_is_part_of_the_chain(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    audit = AuditLog(path, lambda: 0.0)
+    written(path, "a")
+    on_disk = path.read_bytes()[:-1]
+    path.unlink()
+    path.mkdir()
+    audit.record(ANN, "", "cordon", "a", "ok")
+    path.rmdir()
+    path.write_bytes(on_disk)
+
+    audit.record(ANN, "", "cordon", "b", "ok")
+
+    assert len(lines(path)) == 2
+    assert broken_at(lines(path)) is None

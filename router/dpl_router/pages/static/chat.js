@@ -28,7 +28,7 @@ async function answer() {
   const body = request();
   const message = { role: "assistant", content: "" };
   chat.messages.push(message);
-  const turn = new AnswerTurn(message, again);
+  const turn = new AnswerTurn(message, again, followEnd);
   talk.append(turn.root);
   keep();
   toEnd();
@@ -50,7 +50,6 @@ async function answer() {
     voice.end();
     busy(false);
     keep();
-    followEnd();
   }
 }
 
@@ -75,7 +74,6 @@ async function follow(body, message, turn, voice) {
     }
     if (event.usage?.completion_tokens) message.tokens = event.usage.completion_tokens;
     turn.changed();
-    followEnd();
   }
 }
 
@@ -156,6 +154,7 @@ function nearEnd() {
 
 let atEnd = true;
 addEventListener("scroll", () => (atEnd = nearEnd()), { passive: true });
+addEventListener("resize", followEnd);
 
 function followEnd() {
   if (atEnd) toEnd();
@@ -188,7 +187,7 @@ function open(which) {
 function kept(message) {
   if (message.role === "user") return userTurn(message);
   if (!message.ended) message.error ??= "The page was left before this answer was complete.";
-  return new AnswerTurn(message, again).root;
+  return new AnswerTurn(message, again, followEnd).root;
 }
 
 function pick(model) {
@@ -279,4 +278,4 @@ at("open-history").addEventListener("click", () => {
 at("export").addEventListener("click", () => history.download(chats));
 
 open(chat);
-say.focus();
+if (matchMedia("(pointer: fine)").matches) say.focus(); // a phone's keyboard waits to be asked

@@ -28,9 +28,10 @@ export function userTurn(message) {
 
 // An answer: `message` holds all that is shown, so that a kept one looks as a fresh one.
 export class AnswerTurn {
-  constructor(message, retry) {
+  constructor(message, retry, drawn) {
     this.message = message;
     this.retry = retry;
+    this.drawn = drawn;
     this.head = element("h2", "");
     this.thinking = element("details", "thinking", element("summary", "", "Thinking"));
     this.thinking.append(element("p", ""));
@@ -62,6 +63,7 @@ export class AnswerTurn {
     this.thinking.lastElementChild.textContent = message.thinking ?? "";
     show(this.text, message.content);
     this.foot.replaceChildren(...this.ending());
+    this.drawn();
   }
 
   ending() {
@@ -96,7 +98,7 @@ function duration(ms) {
 // "41 tok/s · first token 0.21 s · 312 tokens"
 function speedLine({ tokens, first, seconds, stopped }) {
   const parts = stopped ? ["stopped"] : [];
-  if (tokens > 1 && seconds > 0) parts.push(`${rate((tokens - 1) / seconds)} tok/s`);
+  if (tokens > 1 && seconds > 0.02) parts.push(`${rate((tokens - 1) / seconds)} tok/s`);
   if (first !== undefined) parts.push(`first token ${(first / 1000).toFixed(2)} s`);
   if (tokens) parts.push(tokens === 1 ? "1 token" : `${tokens} tokens`);
   return parts.join(" · ");

@@ -1,0 +1,109 @@
+"""However an editor saves: the change is seen, once the file is there."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from dpl_router.inventory.watch import watch
+
+
+class Seen:
+    """The file's text at each call."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.texts: list[str | None] = []
+        self.called = anyio.Event()
+
+    async def apply(self) -> None:
+        path = anyio.Path(self.path)
+        self.texts.append(await path.read_text() if await path.exists() else None)
+        self.called.set()
+        self.called = anyio.Event()
+
+    async def last(self, text: str | None) -> None:
+        with anyio.fail_after(10):
+            while self.texts[-1:] != [text]:
+                await self.called.wait()
+
+
+@asynccontextmanager
+async def watched(path: Path) -> AsyncIterator[Seen]:
+    seen = Seen(path)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, path, seen.apply)
+        await anyio.sleep(0.1)
+        yield seen
+        tasks.cancel_scope.cancel()
+
+
+def in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def by_rename(path: Path, text: str) -> None:
+    beside = path.with_name(".swap")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def with_a_backup(path: Path, text: str) -> None:
+    path.replace(path.with_name("nodes.yaml~"))
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("save", [in_place, by_rename, with_a_backup])
+async def test_each_way_to_save_is_seen_every_time(
+    tmp_path: Path, save: Callable[[Path, str], None]
+) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text("one")
+
+    async with watched(path) as seen:
+        for text in ("second", "third save", "x"):
+            save(path, text)
+            await seen.last(text)
+
+
+async def test_a_link_that_points_elsewhere_is_a_change(tmp_path: Path) -> None:
+    """Kubernetes replaces mounted files so."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "nodes.yaml").write_text("old")
+    (tmp_path / "b" / "nodes.yaml").write_text("new text")
+    os.symlink("a", tmp_path / "data")
+    os.symlink("data/nodes.yaml", tmp_path / "nodes.yaml")
+
+    async with watched(tmp_path / "nodes.yaml") as seen:
+        os.symlink("b", tmp_path / "next")
+        (tmp_path / "next").replace(tmp_path / "data")
+        await seen.last("new text")
+
+
+async def test_a_file_that_goes_and_comes_back_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text("one")
+
+    async with watched(path) as seen:
+        path.unlink()
+        await seen.last(None)
+        path.write_text("back")
+        await seen.last("back")
+
+
+async def test_other_files_in_the_folder_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.yaml"
+    path.write_text("one")
+
+    async with watched(path) as seen:
+        (tmp_path / "audit.jsonl").write_text("{}")
+        await anyio.sleep(0.7)
+        in_place(path, "two")
+        await seen.last("two")
+        await anyio.sleep(0.7)
+
+        assert seen.texts == ["two"]

@@ -1,0 +1,226 @@
+"""What the overview says of the fleet, and what it sends of it when something changes."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from dpl_router.fleet.service import Fleet
+from dpl_router.inventory.types import Inventory, Node
+from dpl_router.metrics import Mode, RouterMetrics
+from dpl_router.pages.alert_watch import AlertWatch
+from dpl_router.pages.board import KEEP_SECONDS, Board
+from dpl_router.pages.engine import make_engine
+from dpl_router.pages.scene import SILENCE_SECONDS, Scenery
+from dpl_router.remediation.controller import DeadMan
+from dpl_router.scheduling.core import make_core
+from dpl_router.scheduling.types import Config, NodeConfig
+from dpl_router.telemetry.alerts import Alert
+from dpl_router.telemetry.sample import NodeSample, PeopleSample
+from dpl_router.telemetry.view import Check, FleetView
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}</script>"
+
+
+@dataclass
+class Stage:
+    """A board over a fleet that the test makes up."""
+
+    names: Sequence[str] = ("a", "b")
+    promql: bool = False
+    watch: AlertWatch = field(default_factory=lambda: AlertWatch(None))
+
+    def __post_init__(self) -> None:
+        metrics = RouterMetrics(CollectorRegistry())
+        nodes = tuple(
+            Node(name, f"http://{name}", exporter=f"http://{name}:8001") for name in self.names
+        )
+        core = make_core(Config(tuple(NodeConfig(name) for name in self.names)))
+        self.view = FleetView(Inventory(nodes), metrics.view)
+        self.dead_man = DeadMan(metrics.view)
+        fleet = Fleet(self.view, core)
+        scenery = Scenery(fleet, self.view, self.watch, self.dead_man, promql=self.promql)
+        self.board = Board(scenery, make_engine())
+
+    def checked(self, *models: str, ok: bool = True) -> "Stage":
+        for name in self.names:
+            self.view.on_check(name, Check(ok, models, None if ok else "no answer"))
+        return self
+
+    def sampled(self, mode: Mode, ago: float = 0.0, **people: float | int) -> "Stage":
+        now = time.monotonic()
+        self.view.on_samples(
+            mode, {name: NodeSample(sampled_at=now - ago, up=True) for name in self.names}, now
+        )
+        self.view.on_people({name: PeopleSample(**people) for name in self.names})  # type: ignore[arg-type]
+        return self
+
+    def alerting(self, *alerts: Alert, problem: str | None = None) -> "Stage":
+        self.watch.configured = True
+        self.watch.alerts, self.watch.read_at = alerts, time.monotonic()
+        self.watch.problem = problem
+        return self
+
+
+def an_alert(summary: str = "it is down", node: str | None = "a", silenced: bool = False) -> Alert:
+    return Alert("DplNodeDown", "critical", summary, "", node, "2026-01-02T03:04:05Z", silenced)
+
+
+def test_before_the_first_check_the_page_says_that_it_asks() -> None:
+    page = Stage().board.page("overview")
+
+    assert "Asking the nodes for the first time" in page
+    assert "No node is ready" not in page
+
+
+def test_the_headline_counts_ready_nodes() -> None:
+    both = Stage().checked("tiny").board.page("overview")
+    none = Stage().checked(ok=False).board.page("overview")
+    one = Stage(names=("a",)).checked().board.page("overview")
+
+    assert "All 2 nodes are ready" in both
+    assert "No node is ready" in none
+    assert "The node is ready" in one
+
+
+def test_names_and_words_of_strangers_are_text_and_never_markup() -> None:
+    stage = Stage().checked(HOSTILE).alerting(an_alert(HOSTILE, node=HOSTILE))
+    stage.view.on_check("b", Check(False, (HOSTILE,), HOSTILE))
+
+    for page in (stage.board.page("overview"), stage.board.page("chat")):
+        assert "<img" not in page
+        assert "{{ 7*7 }}" in page
+        assert "&lt;img src=x onerror=alert(1)&gt;&#34;&#39;" in page
+
+
+def test_a_node_that_was_never_measured_shows_dashes_and_no_zeros() -> None:
+    row = Stage(names=("a",)).checked().board.since("overview", 0)["nodes"]
+
+    assert "not measured" in row
+    assert "GiB" not in row
+    assert 'class="bar"' not in row
+
+
+def test_load_and_memory_are_shown_where_they_were_measured() -> None:
+    stage = Stage(names=("a",)).checked()
+    stage.sampled("promql", load=0.42, memory=0.5, memory_total=16 * 1024**3)
+    row = stage.board.since("overview", 0)["nodes"]
+
+    assert "<p>42&#8239;<small>%</small></p>" in row
+    assert "8.0 <small>of 16.0 GiB</small>" in row
+    assert "stale" not in row
+
+
+def test_an_old_measurement_is_marked_with_its_time() -> None:
+    stage = Stage(names=("a",)).checked().sampled("promql", ago=300.0, load=0.42)
+    row = stage.board.since("overview", 0)["nodes"]
+
+    assert "stale" in row
+    assert "as of <time" in row
+
+
+def test_a_dead_prometheus_is_one_banner_that_says_what_goes_on() -> None:
+    direct = Stage(promql=True).checked().sampled("direct").board.since("overview", 0)
+    blind = Stage(promql=True).checked().board.since("overview", 0)
+    fine = Stage(promql=True).checked().sampled("promql").board.since("overview", 0)
+
+    assert "the router asks the exporters itself" in direct["banners"]
+    assert "own checks alone" in blind["banners"]
+    assert fine["banners"].strip() == ""
+
+
+def test_a_router_without_prometheus_does_not_complain_of_it() -> None:
+    pieces = Stage(promql=False).checked().board.since("overview", 0)
+
+    assert pieces["banners"].strip() == ""
+    assert "not set up" in pieces["status"]
+
+
+def test_a_dead_alertmanager_is_one_banner_and_the_last_alerts_stay_greyed() -> None:
+    stage = Stage().checked().alerting(an_alert(), problem="it cannot be reached")
+    pieces = stage.board.since("overview", 0)
+
+    assert pieces["banners"].count("Alertmanager does not answer") == 1
+    assert "it cannot be reached" in pieces["banners"]
+    assert 'class="stale"' in pieces["alerts"]
+    assert "as of <time" in pieces["alerts"]
+    assert "it is down" in pieces["alerts"]
+
+
+def test_alerts_count_at_their_node_unless_silenced() -> None:
+    stage = Stage().checked().alerting(an_alert(), an_alert(), an_alert(node="b", silenced=True))
+    pieces = stage.board.since("overview", 0)
+
+    assert "2 alerts" in pieces["nodes"]
+    assert pieces["nodes"].count('class="tag"') == 1
+    assert 'data-alerts="2"' in pieces["headline"]
+    assert "1 silenced" in pieces["alerts"]
+
+
+def test_a_heartbeat_that_was_heard_and_stopped_is_a_red_banner() -> None:
+    never, fresh, late = (Stage().checked().alerting() for _ in range(3))
+    fresh.dead_man.last = time.monotonic() - 10
+    late.dead_man.last = time.monotonic() - SILENCE_SECONDS - 1
+
+    assert "is-bad" not in never.board.since("overview", 0)["banners"]
+    assert "No heartbeat" in never.board.since("overview", 0)["alerts"]
+    assert "is-bad" not in fresh.board.since("overview", 0)["banners"]
+    assert "The alarm chain is silent" in late.board.since("overview", 0)["banners"]
+
+
+def later(stage: Stage, page: str = "overview") -> dict[str, str]:
+    """What changed since the last look, once the board renders anew."""
+    seen = stage.board.version
+    time.sleep(KEEP_SECONDS + 0.05)
+    return stage.board.since("chat" if page == "chat" else "overview", seen)
+
+
+def test_only_the_row_that_changed_is_sent() -> None:
+    stage = Stage().checked("tiny").sampled("promql", load=0.1)
+    stage.board.since("overview", 0)
+    stage.view.on_people({"b": PeopleSample(load=0.9)})
+
+    assert list(later(stage)) == ["headline", "node-b"]
+
+
+def test_rows_that_change_places_are_sent_together() -> None:
+    stage = Stage().checked("tiny")
+    first = stage.board.since("overview", 0)["nodes"]
+    stage.view.on_check("a", Check(False, (), "gone"))
+    then = later(stage)
+
+    assert first.index("node-a") < first.index("node-b")
+    assert then["nodes"].index("node-b") < then["nodes"].index("node-a")
+    assert "node-a" not in then
+
+
+def test_nothing_is_sent_where_nothing_changed() -> None:
+    stage = Stage().checked("tiny").sampled("promql", ago=300.0, load=0.1).alerting(an_alert())
+    stage.dead_man.last = time.monotonic() - 5
+    stage.board.since("overview", 0)
+
+    assert later(stage) == {}
+
+
+def test_all_viewers_share_one_rendering() -> None:
+    stage = Stage().checked("tiny")
+    first = stage.board.since("overview", 0)
+    stage.view.on_check("a", Check(False, (), "gone"))
+
+    assert stage.board.since("overview", 0) == first
+
+
+def test_the_chat_gets_its_own_pieces_alone() -> None:
+    stage = Stage().checked("tiny")
+    pieces = stage.board.since("chat", 0)
+
+    assert set(pieces) == {"banners", "models", "status"}
+    assert '<option value="tiny">tiny (on a, b)</option>' in pieces["models"]
+
+
+def test_fifty_nodes_fit_the_page_weight() -> None:
+    names = [f"node-{number}" for number in range(50)]
+    stage = Stage(names=names).checked("a", "b", "c").sampled("promql", load=0.1, memory=0.2)
+
+    assert len(stage.board.page("overview").encode()) < 100_000

@@ -1,0 +1,203 @@
+"""The router's page of metrics."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as read_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from dpl_router.metrics import NAMED_MODELS, RouterMetrics
+from dpl_router.scheduling.types import Reason
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class Page:
+    """A page of metrics and what stands on it."""
+
+    def __init__(self, *models: str) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = RouterMetrics(self.registry)
+        self.metrics.know_models(models)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+    def labels(self, name: str, label: str) -> set[str]:
+        return {
+            sample.labels[label]
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
+
+    def names(self) -> set[str]:
+        return {sample.name for family in self.registry.collect() for sample in family.samples}
+
+
+def samples(families: Iterable[Metric]) -> set[tuple[str, float]]:
+    return {(sample.name, sample.value) for family in families for sample in family.samples}
+
+
+def test_a_name_that_a_client_made_up_makes_no_series() -> None:
+    page = Page("real")
+
+    for number in range(1000):
+        page.metrics.model(f"made-up-{number}").ended["rejected"].inc()
+    page.metrics.model("real").ended["ok"].inc()
+
+    assert page.labels("dpl_router_requests_total", "model") == {"real", "other"}
+    assert page.value(
+        "dpl_router_requests_total", model="other", route="chat", outcome="rejected"
+    ) == (1000)
+
+
+def test_at_most_eighty_models_keep_their_name() -> None:
+    page = Page(*(f"m{number}" for number in range(NAMED_MODELS + 5)))
+
+    for number in range(NAMED_MODELS + 5):
+        page.metrics.model(f"m{number}").ended["ok"].inc()
+
+    assert len(page.labels("dpl_router_requests_total", "model")) == NAMED_MODELS + 1
+
+
+def test_only_the_ten_models_that_were_used_first_have_histograms() -> None:
+    page = Page(*(f"m{number}" for number in range(30)))
+
+    for number in range(29, -1, -1):
+        page.metrics.model(f"m{number}").duration.observe(1.0)
+
+    with_histogram = page.labels("dpl_router_request_duration_seconds_count", "model")
+    assert with_histogram == {f"m{number}" for number in range(20, 30)} | {"other"}
+    assert page.value("dpl_router_request_duration_seconds_count", model="other") == 20
+
+
+def test_a_model_keeps_its_histogram_on_every_route() -> None:
+    page = Page(*(f"m{number}" for number in range(11)))
+    for number in range(11):
+        page.metrics.model(f"m{number}")
+
+    page.metrics.model("m0", route="completions").duration.observe(1.0)
+
+    assert page.value("dpl_router_request_duration_seconds_count", model="m0") == 1
+
+
+def test_every_outcome_exists_before_it_happens() -> None:
+    """An alert on an increase misses the first event of a series that begins at 1."""
+    page = Page("m")
+
+    page.metrics.model("m")
+    page.metrics.node("a")
+
+    six = {"ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"}
+    assert page.labels("dpl_router_requests_total", "outcome") == six
+    assert page.labels("dpl_router_upstream_requests_total", "outcome") == six
+    assert page.value("dpl_router_streams_truncated_total", node="a") == 0
+    assert page.value("dpl_router_node_cordoned", node="a") == 0
+    assert page.value("dpl_router_circuit_state", node="a") == 0
+
+
+def test_a_reason_exists_from_its_first_event() -> None:
+    page = Page("m")
+
+    page.metrics.model("m").decisions[Reason.WARM].inc()
+
+    assert page.labels("dpl_router_scheduling_decisions_total", "reason") == {"warm"}
+
+
+def test_the_gauges_follow_the_book_down_to_zero() -> None:
+    page = Page("m")
+    page.metrics.show_book({("a", "m"): 3}, circuits={"a": 2}, queues={"m": (5, 8)})
+
+    assert page.value("dpl_router_upstream_in_flight", node="a", model="m") == 3
+    assert page.value("dpl_router_circuit_state", node="a") == 2
+    assert page.value("dpl_router_queue_depth", model="m") == 5
+    assert page.value("dpl_router_queue_limit", model="m") == 8
+
+    page.metrics.show_book({}, circuits={"a": 0}, queues={})
+
+    assert page.value("dpl_router_upstream_in_flight", node="a", model="m") == 0
+    assert page.value("dpl_router_circuit_state", node="a") == 0
+    assert page.value("dpl_router_queue_depth", model="m") == 0
+
+
+def test_a_removed_node_leaves_no_series_behind() -> None:
+    page = Page()
+    for node in ("gone", "here"):
+        page.metrics.node(node).ended["ok"].inc()
+        page.metrics.node_model(node, "m").output_tokens.inc(7)
+
+    page.metrics.forget_node("gone")
+    page.metrics.forget_node("never-there")
+
+    assert b'node="gone"' not in page.metrics.render("text/plain")[1]
+    assert page.value("dpl_router_upstream_output_tokens_total", node="here", model="m") == 7
+
+
+def test_exactly_one_mode_is_on_and_it_is_blind_before_the_first_view() -> None:
+    page = Page()
+    name = "dpl_router_scheduling_mode"
+
+    def modes() -> dict[str, float | None]:
+        return {word: page.value(name, **{name: word}) for word in ("promql", "direct", "blind")}
+
+    assert modes() == {"promql": 0, "direct": 0, "blind": 1}
+
+    page.metrics.view.mode("direct")
+
+    assert modes() == {"promql": 0, "direct": 1, "blind": 0}
+
+
+def test_both_formats_tell_the_same_and_can_be_read() -> None:
+    page = Page("m")
+    page.metrics.model("m").first_token(0.2, "req-1")
+    page.metrics.node("a").time_to_first_token.observe(0.2)
+
+    text_type, text = page.metrics.render("text/plain")
+    open_type, openmetrics = page.metrics.render(OPENMETRICS)
+
+    assert text_type.startswith("text/plain")
+    assert open_type.startswith("application/openmetrics-text")
+    plain = list(read_text(text.decode()))
+    rich = list(read_openmetrics(openmetrics.decode()))  # type: ignore[no-untyped-call]
+    assert samples(plain) == samples(rich)
+
+
+def test_the_first_token_carries_its_request_id_unless_that_is_too_long() -> None:
+    """OpenMetrics allows 128 characters; a client's long id must not fail its request."""
+    page = Page("m")
+
+    page.metrics.model("m").first_token(0.2, "short")
+    page.metrics.model("m").first_token(0.2, "x" * 500)
+
+    openmetrics = page.metrics.render(OPENMETRICS)[1]
+    assert b'{request_id="short"}' in openmetrics
+    assert b"xxx" not in openmetrics
+    assert page.value("dpl_router_time_to_first_token_seconds_count", model="m") == 2
+
+
+def test_no_series_repeats_when_it_was_created() -> None:
+    page = Page("m")
+    page.metrics.model("m").duration.observe(1.0)
+
+    assert not [name for name in page.names() if name.endswith("_created")]
+
+
+def test_the_page_stays_within_its_budget() -> None:
+    """3,000 + 3 per (node, model) + 11 per node: what DplScrapeTooBig allows."""
+    page = Page(*(f"m{number}" for number in range(NAMED_MODELS)))
+    for number in range(NAMED_MODELS):
+        page.metrics.model(f"m{number}").decisions[Reason.CHEAPEST].inc()
+    for node in range(20):
+        page.metrics.node(f"n{node}")
+        for model in range(5):
+            page.metrics.node_model(f"n{node}", f"m{model}")
+
+    lines = [
+        line
+        for line in page.metrics.render("text/plain")[1].splitlines()
+        if not line.startswith(b"#")
+    ]
+    assert len(lines) <= 3000 + 3 * 100 + 11 * 20
