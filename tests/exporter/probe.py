@@ -30,6 +30,7 @@ class Probe:
     environment: Mapping[str, str] = field(default_factory=dict)
     ahead: float = 0.0
     wall: float = 1_795_630_000.0
+    budget: float = 10.0
 
     def __post_init__(self) -> None:
         self.slots = Slots(None)
@@ -48,6 +49,7 @@ class Probe:
             slots=self.slots,
             processes=LlmProcesses(self.url, time.monotonic, find=lambda _port, _names: []),
             monotonic=time.monotonic,
+            budget=self.budget,
         )
 
     def values(self) -> Values:

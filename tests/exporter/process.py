@@ -9,11 +9,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.exporter.values import Values, by, values_on
 
 PATIENCE = 20.0
 
@@ -55,6 +58,20 @@ class Running:
 
     def metrics(self) -> str:
         return self.call("GET", "/metrics").body.decode()
+
+    def page(self, failing: frozenset[str] = frozenset()) -> Values:
+        """A page on which exactly these collectors fail.
+
+        On a busy machine any collector may be late on some page; not on all of them.
+        """
+        end = time.monotonic() + PATIENCE
+        while True:
+            values = values_on(self.metrics())
+            health = by(values, "dpl_exporter_collector_success", "collector")
+            if {name for name, fine in health.items() if not fine} == failing:
+                return values
+            assert time.monotonic() < end, health
+            time.sleep(0.05)
 
     def end(self, number: signal.Signals) -> int:
         """The exit status."""

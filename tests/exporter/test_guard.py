@@ -63,7 +63,7 @@ def raises_in_the_middle() -> Iterator[Metric]:
 
 def make(*collectors: Collector, clock: Clock | None = None) -> Guard:
     clock = clock or Clock()
-    return Guard(collectors, monotonic=clock, wall=lambda: 1000.0 + clock.ahead, deadline=0.2)
+    return Guard(collectors, monotonic=clock, wall=lambda: 1000.0 + clock.ahead, deadline=0.4)
 
 
 def success(values: Values) -> dict[str, float]:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpl_exporter.journal import BLOCK, EXACT, FILE, Journal
@@ -43,6 +43,7 @@ def test_the_mark_on_disk_is_never_below_a_token_that_was_handed_out(tmp_path: P
         assert mark >= token
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5), st.floats(0.0, 2e9)), min_size=1, max_size=6))
 def test_any_history_of_restarts_and_clocks_rises_strictly(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, float]]

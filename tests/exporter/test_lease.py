@@ -310,6 +310,7 @@ LeaseMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=
 TestLeaseHistories = LeaseMachine.TestCase
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(OWNERS, TTLS, st.floats(0.0, 400.0)), max_size=30))
 def test_no_lease_outlives_its_ttl(calls: list[tuple[str, float, float]]) -> None:
     leases = book()

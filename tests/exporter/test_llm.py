@@ -68,7 +68,7 @@ def test_nobody_there_is_down_and_unknown() -> None:
 def test_a_black_hole_is_down_within_its_budget() -> None:
     with black_hole() as url:
         started = time.monotonic()
-        values = Probe(url).failed()
+        values = Probe(url, budget=0.3).failed()
 
     assert values["dpl_llm_up"] == {labels(backend="unknown"): 0.0}
     assert time.monotonic() - started < 5.0

@@ -202,7 +202,7 @@ def test_llamacpp_behind_a_key_still_tells_its_models() -> None:
 def test_llamacpp_that_is_silent_in_a_long_prefill_is_no_failure() -> None:
     """Its decoding loop answers /metrics between two batches only."""
     with status_server(llamacpp_answers()) as server:
-        probe = Probe(server.url)
+        probe = Probe(server.url, budget=1.0)
         probe.values()
         server.answers["/metrics"] = Said(b"", after=5.0)
         kept = probe.values()

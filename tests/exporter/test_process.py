@@ -76,7 +76,7 @@ def test_an_address_of_another_machine_is_one_line_and_2(tmp_path: Path) -> None
 
 def test_a_black_holed_llm_server_is_told_as_down_and_hides_nothing(tmp_path: Path) -> None:
     with black_hole() as llm, running(tmp_path, "--llm-url", llm) as exporter:
-        pages = [values_on(exporter.metrics()) for _ in range(3)]
+        pages = [exporter.page(frozenset({"llm"})) for _ in range(3)]
         status = exporter.call("GET", "/status").json()
         passed = exporter.call("GET", "/metrics/ollama")
 
@@ -99,10 +99,10 @@ def test_a_server_that_begins_to_hang_is_down_at_once_and_its_models_stay_a_whil
         status_server(ollama_answers()) as llm,
         running(tmp_path, "--llm-url", llm.url) as exporter,
     ):
-        before = values_on(exporter.metrics())
+        before = exporter.page()
         llm.answers.clear()
         llm.otherwise = say({}, 503)
-        after = values_on(exporter.metrics())
+        after = exporter.page(frozenset({"llm_ollama"}))
 
     assert only(before, "dpl_llm_up") == 1.0
     assert after["dpl_llm_up"] == {labels(backend="ollama"): 0.0}
@@ -117,6 +117,7 @@ def test_a_real_page_passes_promtool_and_its_budgets(
 ) -> None:
     with status_server(answers()) as llm, running(tmp_path, "--llm-url", llm.url) as exporter:
         exporter.call("POST", "/lock", b'{"owner": "a", "ttl_seconds": 60}')
+        exporter.page()
         page = exporter.metrics()
         memory = psutil.Process(exporter.process.pid).memory_info().rss
     checked = subprocess.run(
@@ -150,7 +151,7 @@ def test_twenty_models_stay_under_400_series(tmp_path: Path) -> None:
         "/api/ps": say({"models": models[:3]}),
     }
     with status_server(answers) as llm, running(tmp_path, "--llm-url", llm.url) as exporter:
-        values = values_on(exporter.metrics())
+        values = exporter.page()
 
     assert len(values["dpl_llm_model_loaded"]) == 20
     assert series(values) < 400
@@ -171,7 +172,7 @@ def test_without_a_writable_data_dir_it_serves_and_says_so(tmp_path: Path) -> No
     flags = ("--llm-url", NOWHERE, "--data-dir", str(tmp_path / "file"))
     with running(tmp_path, *flags) as exporter:
         locked = exporter.call("POST", "/lock")
-        values = values_on(exporter.metrics())
+        values = exporter.page(frozenset({"llm"}))
 
     assert locked.status == 200
     assert only(values, "dpl_lock_state_persistent") == 0.0

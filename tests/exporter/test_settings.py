@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from dpl_exporter.addresses import Address, host_of, is_loopback, read_llm_url
@@ -152,6 +153,7 @@ def test_beyond_loopback_it_serves_with_keys_or_when_told_that_it_is_open() -> N
     assert settings("--listen", "0.0.0.0:1", DPL_INSECURE_OPEN="1").insecure_open
 
 
+@examples(deadline=None)
 @given(st.text(max_size=40))
 def test_no_text_is_more_than_refused(text: str) -> None:
     """Whatever stands in a variable, it is a setting or one line."""

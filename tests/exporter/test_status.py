@@ -1,6 +1,6 @@
 """/status: the same readings as /metrics, as the seed wrote them."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import Metric
 
@@ -83,6 +83,7 @@ def test_the_newest_snapshot_that_is_old_enough_counts() -> None:
     assert throughput.rates(19.5, {"a": 200.0}) == {"a": 20.0 / 1.5}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e12)), max_size=20))
 def test_a_rate_is_never_negative(steps: list[tuple[float, float]]) -> None:
     throughput = Throughput()

@@ -11,11 +11,9 @@ from tests.exporter.process import Running, error_of, post, raw
 from tests.exporter.values import by, only, values_of, values_on
 from tests.fakes.llm_status import Said, StatusServer
 
-HOST = b"Host: 127.0.0.1\r\n"
-PATIENCE = 20.0
-
 
 def test_metrics_come_as_prometheus_text_or_openmetrics_by_accept(exporter: Running) -> None:
+    exporter.page()
     text = exporter.call("GET", "/metrics")
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     openmetrics = exporter.call("GET", "/metrics", headers=accept)
@@ -142,7 +140,8 @@ def test_a_token_survives_a_client_that_knows_floats_alone(exporter: Running) ->
 
 def test_a_body_of_more_than_64_kib_is_413(exporter: Running) -> None:
     answer = exporter.call("POST", "/lock", b"x" * (64 * 1024 + 1))
-    enormous = raw(exporter, b"POST /lock HTTP/1.1\r\n%bContent-Length: 99999999\r\n\r\n" % HOST)
+    head = b"POST /lock HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\n\r\n"
+    enormous = raw(exporter, head)
 
     assert answer.status == 413
     assert error_of(answer)
@@ -221,7 +220,7 @@ def test_a_page_of_another_site_locks_nothing(exporter: Running, headers: dict[s
 def test_leases_are_on_the_page(exporter: Running) -> None:
     post(exporter, "/lock", {"owner": "r1", "ttl_seconds": 10, "exclusive": True})
 
-    values = values_on(exporter.metrics())
+    values = exporter.page()
 
     assert only(values, "dpl_lock_held") == 1.0
     assert only(values, "dpl_lock_exclusive") == 1.0

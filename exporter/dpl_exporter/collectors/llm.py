@@ -77,6 +77,7 @@ class LlmCollector(Collector):
         slots: Slots,
         processes: LlmProcesses,
         monotonic: Callable[[], float],
+        budget: float = BUDGET,
     ) -> None:
         self.url = url
         self.backend: Backend | None = make(kind) if kind else None
@@ -85,13 +86,14 @@ class LlmCollector(Collector):
         self._slots = slots
         self._processes = processes
         self._now = monotonic
+        self._budget = budget
 
     @property
     def name(self) -> str:
         return self.backend.collector if self.backend else "llm"
 
     def collect(self) -> Iterable[Metric]:
-        calls = Calls(self.url, BUDGET)
+        calls = Calls(self.url, self._budget)
         started = self._now()
         try:
             backend = self.backend or self._make(detect(calls))
