@@ -88,7 +88,7 @@ class Attempt:
         self.last_at = time.monotonic()
         for event, _ in pieces:
             if type(event) is Delta:
-                self.tokens += 1
+                self.tokens += event.events
             elif type(event) is Done:
                 self.done = event
                 self.stream.finish()

@@ -55,6 +55,8 @@ class Delta:
 
     text: str
     thinking: str = ""
+    events: int = 1
+    """Of the node: those that came together and differ in their text only are told as one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,7 +263,7 @@ class Dispatcher:
         return attempt
 
     def _patience(self, call: Call, node: str, model: str, snapshot: Snapshot) -> float:
-        """Seconds for the first byte: half of what is left while another node could serve, else all.
+        """Seconds for the first byte: half of what is left while others could serve, else all.
 
         A plain answer's first byte may come with its last: the time to write it is added.
         """

@@ -1,6 +1,6 @@
-"""Every kind of node that nodes.yaml takes has a dialect and a measuring backend, and vice versa."""
+"""Every kind of node that nodes.yaml takes has a dialect and a measuring backend."""
 
-from typing import get_args, get_type_hints
+from typing import get_args
 
 from dpl_exporter.collectors import BACKENDS
 from dpl_router.inventory.schema import Kind

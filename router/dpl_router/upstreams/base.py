@@ -66,7 +66,8 @@ class Dialect(Protocol):
 
         Of a stream: one or more whole SSE events; empty where an earlier piece of the same
         event carried them. The bytes of `Done` are the usage chunk where the client wants it
-        (the surface writes `data: [DONE]`); of a plain answer, the whole JSON.
+        (the surface writes `data: [DONE]`); of a plain answer, the whole JSON, and events before
+        it, where the node tells them, carry none.
         """
         ...
 

@@ -6,14 +6,16 @@ own protocol comes with the Ollama surface; until then its OpenAI endpoint is us
 
 from collections.abc import Callable, Mapping
 
+from dpl_router.upstreams.auto import AutoDialect
 from dpl_router.upstreams.base import Dialect
+from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 
 DIALECTS: Mapping[str, Callable[[], Dialect]] = {
-    "auto": OpenAiDialect,
+    "auto": AutoDialect,
     "ollama": OpenAiDialect,
     "openai": OpenAiDialect,
-    "llamacpp": OpenAiDialect,
+    "llamacpp": LlamaCppDialect,
     "vllm": OpenAiDialect,
     "sglang": OpenAiDialect,
     "lmstudio": OpenAiDialect,

@@ -45,7 +45,7 @@ class OpenAiDialect:
         seen = call.model or model
         if not call.stream:
             return PlainDecoder(seen)
-        media = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media = media_type(head)
         if media in ("text/html", "application/x-ndjson"):
             return NoStream(media)
         stream = StreamDecoder(seen, call.id, call.wants_usage, self._clock())
@@ -63,6 +63,11 @@ class OpenAiDialect:
                 "its answer is no list of models" + (said and f": {said}")
             ) from None
         return [model.id for model in listed.data or ()]
+
+
+def media_type(head: Head) -> str:
+    """In lower case, without parameters; empty where the node did not say."""
+    return head.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def spliced(call: ChatRequest, model: str) -> bytes:

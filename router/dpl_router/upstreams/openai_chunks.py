@@ -104,6 +104,7 @@ class Whole(Struct):
 
 class Listed(Struct):
     id: str
+    owned_by: Any = None
 
 
 class ModelList(Struct):

@@ -1,8 +1,9 @@
 """An OpenAI chat stream from a node, checked event by event and passed on as bytes.
 
-The common event costs one msgspec decode and one concatenation. What real servers get wrong
-(tests/recordings/mistakes) is put right on a slower path, so that every client sees one id,
-one `created`, the model name it used, the role once, and one finish reason per choice.
+Events that differ in their text only are passed on in runs, any other costs one msgspec decode
+and one concatenation. What real servers get wrong (tests/recordings/mistakes) is put right on a
+slower path, so that every client sees one id, one `created`, the model name it used, the role
+once, and one finish reason per choice.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import msgspec
 from dpl_router.conversation import Delta, Done, Event, Piece, Timings, ToolCall, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
 from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.openai_alike import Alike, learn
 from dpl_router.upstreams.openai_chunks import (
     CHUNK,
     FIELD_LISTS,
@@ -29,6 +31,8 @@ from dpl_router.upstreams.openai_chunks import (
 from dpl_router.upstreams.sse import SseReader
 
 PREFACE_LIMIT = 64 * 1024
+LESSONS = 4
+"""How often the common shape of a stream's events is looked for: some have none."""
 NULL = raw(None)
 EMPTY = raw({})
 NO_CHOICES = raw([])
@@ -88,11 +92,15 @@ class StreamDecoder:
         self._usage: Usage | None = None
         self._usage_chunk: bytes | None = None
         self._timings: Timings | None = None
+        self._alike: Alike | None = None
+        self._lessons = LESSONS
         self._handed_out = False
         self._done = False
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces: list[Piece] = []
+        if self._alike is not None:
+            data = self._run(self._alike, data, pieces)
         for name, payload in self._reader.feed(data):
             self.event(name, payload, pieces)
         self._handed_out = self._handed_out or bool(pieces)
@@ -108,8 +116,21 @@ class StreamDecoder:
             self._finish(pieces)
         return pieces
 
+    def _run(self, alike: Alike, data: bytes, pieces: list[Piece]) -> bytes:
+        """Pass on the events at the start of `data` that are like the last one; what is left."""
+        begun = self._reader.unread()
+        if begun is None:
+            return data
+        data = begun + data
+        run = alike.run(data)
+        if run is None:
+            return data
+        pieces.append((Delta(run.text, events=run.events), data[: run.size]))
+        return data[run.size :]
+
     def event(self, name: bytes, payload: bytes, pieces: list[Piece]) -> None:
         """Read one event; what it means is added to `pieces`."""
+        self._alike = None
         if self._done or payload.startswith(b":"):
             return  # a proxy wrapped a comment as data
         if payload.strip() == b"[DONE]":
@@ -159,6 +180,9 @@ class StreamDecoder:
             payload = self._changed(payload, choice, places)
         elif self._foreign(chunk):
             payload = self._renamed(payload)
+        elif self._lessons and len(self._choices) == 1 and not self._preface:
+            self._lessons -= 1
+            self._alike = learn(payload, chunk)
         choice.begun = True
         data = b"data: " + payload + b"\n\n"
         if self._preface:

@@ -8,6 +8,7 @@ split as bytes: U+2028, U+2029 and U+0085 are text inside a JSON string, never a
 from dpl_router.errors import UpstreamBroke
 
 LINE_LIMIT = 1024 * 1024
+UNREAD_LIMIT = 4096
 BOM = b"\xef\xbb\xbf"
 
 SseEvent = tuple[bytes, bytes]
@@ -52,6 +53,17 @@ class SseReader:
             else:
                 self._name = b""
         return events
+
+    def unread(self) -> bytes | None:
+        """The start of an event's first line, taken back; None where more of an event was read.
+
+        No more than 4 KiB, so that a line that comes byte by byte is not copied each time.
+        """
+        if self._data or self._name or self._after_cr or len(self._rest) > UNREAD_LIMIT:
+            return None
+        begun = bytes(self._rest)
+        self._rest.clear()
+        return begun
 
     def end(self) -> list[SseEvent]:
         """What a server left unfinished when it closed: the last event without its blank line.

@@ -1,5 +1,6 @@
 // Before the first paint, or a remembered theme would flash. Blocked storage: the system's theme.
 (() => {
+  document.documentElement.dataset.js = "";
   let kept = null;
   try {
     kept = localStorage.getItem("dpl-theme");
