@@ -74,7 +74,7 @@ class FrontDoor:
             return
         hosts, given = [], b""
         for name, value in scope["headers"]:
-            if name == b"host":
+            if name == b"host" and value:  # granian writes an empty one where there is none
                 hosts.append(value)
             elif name == b"x-request-id":
                 given = value

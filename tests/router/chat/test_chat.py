@@ -380,3 +380,20 @@ async def test_two_failing_nodes_are_both_passed_over(tmp_path: Path) -> None:
 
     assert [answer.status_code for answer in answers] == [200] * 3
     assert "3" in {answer.headers["x-dpl-attempts"] for answer in answers}
+
+
+async def test_http_1_0_without_a_host_header_is_answered(tmp_path: Path) -> None:
+    sent = json.dumps(body()).encode()
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path) as router:
+            port = int(router.url.rsplit(":", 1)[1])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"POST %s HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % (PATH.encode(), len(sent))
+            )
+            writer.write(sent)
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert b"Hello from the fake." in answer
