@@ -43,6 +43,8 @@ class Faults:
     """An error event after so many tokens, then a clean end."""
     drip: float = -1.0
     """Write byte by byte, so many seconds apart (0.0: as fast as it goes)."""
+    deaf: bool = False
+    """Write a plain answer to its end though the client left, as a real llama.cpp does."""
     close_after_answer: bool = False
     """Announce keep-alive and close the connection all the same."""
     everywhere: bool = False

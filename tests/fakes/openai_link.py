@@ -39,6 +39,7 @@ class Link(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body = bytearray()
         self._killed = False
+        self._deaf = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -52,7 +53,7 @@ class Link(asyncio.Protocol):
         self._node.state.connections -= 1
         self._node.links.discard(self)
         self._writable.set()
-        if self._task is not None:
+        if self._task is not None and not self._deaf:
             self._task.cancel("hang-up")
 
     def pause_writing(self) -> None:
@@ -185,6 +186,7 @@ class Link(asyncio.Protocol):
 
     async def _generate(self, call: "Generation", faults: Faults) -> None:
         if not call.stream:
+            self._deaf = faults.deaf
             await self._crash_at("after_head", faults)
             async for _ in call.steps(faults):
                 pass

@@ -97,6 +97,7 @@ async def running_router(
         await until(lambda: _ready(running))
         yield running
     finally:
+        parts.dispatcher.draining = True  # open event streams end of it
         server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait_for(serving, 10)
 

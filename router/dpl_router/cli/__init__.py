@@ -29,12 +29,7 @@ class Verbs(click.RichGroup):
         if cmd_name not in VERBS:
             return super().get_command(ctx, cmd_name)
         module_name, _, attribute = VERBS[cmd_name].partition(":")
-        try:
-            command: click.Command = getattr(importlib.import_module(module_name), attribute)
-        except ModuleNotFoundError as error:
-            if error.name != module_name:
-                raise
-            return None
+        command: click.Command = getattr(importlib.import_module(module_name), attribute)
         return command
 
 

@@ -86,8 +86,9 @@ def read_chunk(event: str) -> dict[str, Any]:
 
 def texts(chunk: dict[str, Any]) -> Iterator[str]:
     for choice in chunk.get("choices") or ():
-        delta = choice.get("delta") or {}
-        if text := delta.get("content"):
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        text = delta.get("content") if isinstance(delta, dict) else None
+        if isinstance(text, str) and text:
             yield text
 
 

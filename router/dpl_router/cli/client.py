@@ -128,7 +128,11 @@ def decode(body: bytes, base: str) -> Any:
     try:
         return json.loads(body)
     except ValueError as error:
-        raise CallFailed(f"{base} did not answer as a DPL router does; is --url right?") from error
+        raise not_a_router(base) from error
+
+
+def not_a_router(base: str) -> CallFailed:
+    return CallFailed(f"{base} did not answer as a DPL router does; is --url right?")
 
 
 def events(answer: HTTPResponse, base: str) -> Iterator[str]:

@@ -33,12 +33,24 @@ def get() -> None:
 def nodes(output: str | None, watch: bool, url: str) -> None:
     """List the nodes."""
     while True:
-        click.echo(FORMATS[output](client.get_json(url, "/api/status/all")))
+        click.echo(FORMATS[output](known_nodes(url)))
         if not watch:
             return
         time.sleep(AGAIN)
         if output in (None, "wide"):
             click.echo()
+
+
+def known_nodes(url: str) -> Sequence[Node]:
+    """Raises: CallFailed where that is no list of nodes."""
+    known = client.get_json(url, "/api/status/all")
+    if not isinstance(known, list) or not all(is_node(each) for each in known):
+        raise client.not_a_router(url)
+    return known
+
+
+def is_node(each: Any) -> bool:
+    return isinstance(each, dict) and isinstance(each.get("name"), str)
 
 
 def percent(value: float | None) -> str:
@@ -66,7 +78,7 @@ def memory(node: Node) -> str:
 
 def gpu(node: Node) -> str:
     cards = node.get("gpu") or ()
-    return ",".join(percent(card.get("utilization")) for card in cards) or "-"
+    return ",".join(percent(card.get("percent")) for card in cards) or "-"
 
 
 def models(node: Node) -> str:

@@ -117,7 +117,7 @@ def _state(
     if facts.exclusive:
         return "locked", "locked: somebody has the whole node"
     if circuit == OPEN:
-        return "failing", "failing: it answers its checks, but requests to it failed; tried again"
+        return "failing", "failing: requests to it failed; it is tried again soon"
     if busy >= slots:
         return "busy", f"busy, {busy} of {slots} places taken"
     if busy:

@@ -27,7 +27,10 @@ class Banner:
     kind: Literal["warn", "bad"]
     title: str
     text: str
-    """What it means, and what to do."""
+    """What it means."""
+    command: str
+    what_for: str
+    """What the command does, as the end of its sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ class Scenery:
                     "bad",
                     "The alarm chain is silent",
                     "The heartbeat that Prometheus sends through Alertmanager every 10 s has "
-                    "stopped: alerts may not reach anybody. `dpl stack status` shows what runs.",
+                    "stopped: alerts may not reach anybody.",
+                    "dpl stack status",
+                    "shows what runs",
                 )
             )
         if prometheus == "down":
@@ -137,7 +142,9 @@ class Scenery:
                 Banner(
                     "warn",
                     "Prometheus gives no fresh facts",
-                    f"Chats go on: {how}. `dpl stack start prometheus` starts it again.",
+                    f"Chats go on: {how}.",
+                    "dpl stack start prometheus",
+                    "starts it again",
                 )
             )
         if alertmanager == "down":
@@ -145,8 +152,9 @@ class Scenery:
                 Banner(
                     "warn",
                     "Alertmanager does not answer",
-                    f"New alerts are not known ({self._watch.problem}). "
-                    "`dpl stack start alertmanager` starts it again.",
+                    f"New alerts are not known ({self._watch.problem}).",
+                    "dpl stack start alertmanager",
+                    "starts it again",
                 )
             )
         return banners

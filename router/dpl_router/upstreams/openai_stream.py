@@ -33,6 +33,7 @@ from dpl_router.upstreams.sse import SseReader
 PREFACE_LIMIT = 64 * 1024
 LESSONS = 4
 """How often the common shape of a stream's events is looked for: some have none."""
+LESSON_BYTES = 4096
 NULL = raw(None)
 EMPTY = raw({})
 NO_CHOICES = raw([])
@@ -93,18 +94,34 @@ class StreamDecoder:
         self._usage_chunk: bytes | None = None
         self._timings: Timings | None = None
         self._alike: Alike | None = None
+        self._lesson: tuple[bytes, Chunk] | None = None
         self._lessons = LESSONS
+        self._calm = False
+        """The last event was a plain one: another like it may follow."""
         self._handed_out = False
         self._done = False
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces: list[Piece] = []
-        if self._alike is not None:
-            data = self._run(self._alike, data, pieces)
-        for name, payload in self._reader.feed(data):
-            self.event(name, payload, pieces)
+        while data:
+            if self._alike is not None and self._calm:
+                data = self._run(self._alike, data, pieces)
+            part, data = self._part(data)
+            for name, payload in self._reader.feed(part):
+                self.event(name, payload, pieces)
+            if self._lesson is not None and self._lessons:
+                self._lessons -= 1
+                self._alike = learn(*self._lesson)
+            self._lesson = None
         self._handed_out = self._handed_out or bool(pieces)
         return pieces
+
+    def _part(self, data: bytes) -> tuple[bytes, bytes]:
+        """Little at a time while the common shape may be learned from it, then all."""
+        if self._alike is not None or not self._lessons or len(data) < LESSON_BYTES:
+            return data, b""
+        end = data.find(b"\n\n", LESSON_BYTES // 2) + 2
+        return (data[:end], data[end:]) if end > 1 else (data, b"")
 
     def end(self) -> list[Piece]:
         pieces: list[Piece] = []
@@ -130,7 +147,7 @@ class StreamDecoder:
 
     def event(self, name: bytes, payload: bytes, pieces: list[Piece]) -> None:
         """Read one event; what it means is added to `pieces`."""
-        self._alike = None
+        self._calm = False
         if self._done or payload.startswith(b":"):
             return  # a proxy wrapped a comment as data
         if payload.strip() == b"[DONE]":
@@ -180,9 +197,8 @@ class StreamDecoder:
             payload = self._changed(payload, choice, places)
         elif self._foreign(chunk):
             payload = self._renamed(payload)
-        elif self._lessons and len(self._choices) == 1 and not self._preface:
-            self._lessons -= 1
-            self._alike = learn(payload, chunk)
+        elif choice.begun and len(self._choices) == 1:
+            self._calm, self._lesson = not part.finish_reason, (payload, chunk)
         choice.begun = True
         data = b"data: " + payload + b"\n\n"
         if self._preface:

@@ -75,11 +75,11 @@ def test_before_the_first_check_the_page_says_that_it_asks() -> None:
 
 
 def test_the_headline_counts_ready_nodes() -> None:
-    both = Stage().checked("tiny").board.page("overview")
+    all_three = Stage(names=("a", "b", "c")).checked("tiny").board.page("overview")
     none = Stage().checked(ok=False).board.page("overview")
     one = Stage(names=("a",)).checked().board.page("overview")
 
-    assert "All 2 nodes are ready" in both
+    assert "All 3 nodes are ready" in all_three
     assert "No node is ready" in none
     assert "The node is ready" in one
 

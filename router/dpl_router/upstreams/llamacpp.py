@@ -1,0 +1,86 @@
+"""llama.cpp's dialect: OpenAI's, but a plain answer is asked for as a stream and put together here.
+
+Why (xllamacpp 2026.10.11549, llama-server): a plain call does not notice that its client left,
+and the slot writes on to the end (6 to 8 s were seen); its first byte comes with its last, so
+nothing is known of it until then. A stream stops within 15 ms, and tells its first token.
+
+What a client sees, compared field by field with the server's own plain answers: the same, but
+
+- `created` is when the answer began, not when it ended; a tool call's keys come in another order;
+- an answer that was cut (`length`, or a stop word) in the middle of what might have become a tool
+  call, a thought or a fenced JSON (`<think`, "```js") lacks those last characters: the server
+  shows them in plain answers only;
+- `logprobs` lacks its last entry, that of the end-of-text token;
+- with `verbose: true`, `__verbose` is that of the last chunk: of its `content` nothing is left.
+
+Not the same at all, and therefore asked for plainly, deaf to hang-ups as it is: `logprobs` with
+`tools`, which the server refuses in streams; and an answer that goes on from a last message of
+the assistant's, which a plain answer repeats in front and a stream does not. A llama.cpp from
+before May 2025 refuses any tools in a stream: such a node is told as kind `openai`.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from dpl_router.conversation import ChatRequest
+from dpl_router.errors import DplError
+from dpl_router.upstreams.assembled import Assembled
+from dpl_router.upstreams.base import Decoder, Head, Request
+from dpl_router.upstreams.openai import OpenAiDialect, media_type
+from dpl_router.upstreams.openai_chunks import MALFORMED
+
+
+class _Message(msgspec.Struct):
+    role: Any = None
+
+
+class _Asked(msgspec.Struct):
+    messages: list[_Message] = []
+    tools: Any = None
+    logprobs: Any = None
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
+
+
+class LlamaCppDialect:
+    """`clock` as of `OpenAiDialect`."""
+
+    name = "llamacpp"
+    list_models = OpenAiDialect.list_models
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._openai = OpenAiDialect(clock)
+
+    def chat(self, call: ChatRequest, model: str) -> Request:
+        if not call.stream and streamable(call.body):
+            call = replace(call, stream=True, wants_usage=False)
+        return self._openai.chat(call, model)
+
+    def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
+        """As the head says what came: not every plain call was asked for as a stream."""
+        if call.stream or media_type(head) != "text/event-stream":
+            return self._openai.decoder(call, model, head)
+        streamed = replace(call, stream=True, wants_usage=True)
+        return Assembled(self._openai.decoder(streamed, model, head))
+
+    def refusal(self, head: Head, body: bytes) -> DplError:
+        return self._openai.refusal(head, body)
+
+    def read_models(self, body: bytes) -> Sequence[str]:
+        return self._openai.read_models(body)
+
+
+def streamable(body: bytes) -> bool:
+    """A stream tells what a plain answer to `body` would tell."""
+    try:
+        asked = _ASKED.decode(body)
+    except MALFORMED:
+        return True  # the server refuses it in either form
+    if asked.messages and asked.messages[-1].role == "assistant":
+        return False
+    return not (asked.logprobs and asked.tools)

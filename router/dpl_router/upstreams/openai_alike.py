@@ -1,0 +1,83 @@
+"""Runs of events that differ in their text only, recognised without parsing each.
+
+A stream is hundreds of events that are the same but for a few characters. Once one was parsed and
+passed on as it came, those that follow are known by what stands before and behind their text.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from dpl_router.upstreams.openai_chunks import CHUNK, MALFORMED, Chunk
+
+CONTENT = re.compile(rb'"content":\s*"((?:[^"\\]|\\.)*+)"')
+TEXT = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')
+"""The inside of a JSON string. `\\u` is left to the parser: it may be half an emoji."""
+PROBE = b"@"
+_string = msgspec.json.Decoder(str).decode
+
+
+class Run(NamedTuple):
+    text: str
+    events: int
+    size: int
+    """Bytes, from the start of the data."""
+
+
+class Alike:
+    """The bytes that alike events share, before and behind the inside of their text."""
+
+    def __init__(self, before: bytes, behind: bytes) -> None:
+        self._head = b"data: " + before
+        self._tail = behind + b"\n\n"
+        self._between = self._tail + self._head
+
+    def run(self, data: bytes) -> Run | None:
+        """The alike events at the start of `data`; None where there are none."""
+        end = data.rfind(self._tail) + len(self._tail)
+        if end < len(self._head) + len(self._tail) or not data.startswith(self._head):
+            return None
+        texts = data[len(self._head) : end - len(self._tail)].split(self._between)
+        # Apart, so that no two halves of a character or an escape become a whole one.
+        apart = b" ".join(texts)
+        if TEXT.fullmatch(apart) is None or not (apart.isascii() or is_utf8(apart)):
+            return None
+        return Run(_string(b'"' + b"".join(texts) + b'"'), len(texts), end)
+
+
+def learn(payload: bytes, chunk: Chunk) -> Alike | None:
+    """What `payload` shares with its like; None where it says more than a piece of text."""
+    text = bare_text(chunk)
+    found = CONTENT.search(payload)
+    if text is None or found is None:
+        return None
+    before, behind = payload[: found.start(1)], payload[found.end(1) :]
+    try:
+        probe = CHUNK.decode(before + found[1] + PROBE + behind)
+    except MALFORMED:
+        return None
+    # Elsewhere in the event something else may have this name.
+    return Alike(before, behind) if bare_text(probe) == text + PROBE.decode() else None
+
+
+def bare_text(chunk: Chunk) -> str | None:
+    """The text of a chunk that says nothing else of what we read."""
+    choices = chunk.choices or ()
+    if len(choices) != 1 or chunk.usage is not None or chunk.timings is not None:
+        return None
+    [part] = choices
+    delta = part.delta
+    if delta is None or part.index or part.finish_reason is not None or delta.role is not None:
+        return None
+    if delta.tool_calls or delta.reasoning or delta.reasoning_content:
+        return None
+    return delta.content if isinstance(delta.content, str) else None
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
