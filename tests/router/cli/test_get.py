@@ -1,0 +1,119 @@
+"""`dpl get nodes`."""
+
+import json
+
+import pytest
+import yaml
+
+from tests.router.cli.conftest import Run, Scripted
+
+NODES = [
+    {
+        "name": "gpu-1",
+        "online": True,
+        "state": "busy",
+        "locked": True,
+        "cordoned": False,
+        "slots": 4,
+        "in_flight": 3,
+        "cpu": 41.6,
+        "memory": {"used": 6 * 2**30, "total": 64 * 2**30, "percent": 9.4},
+        "gpu": [{"gpu": "0", "percent": 87.0}],
+        "models": [{"name": "qwen3:14b", "loaded": True}, {"name": "b", "loaded": False}],
+        "age": 1.4,
+    },
+    {
+        "name": "mac",
+        "online": False,
+        "state": "offline",
+        "locked": False,
+        "cordoned": True,
+        "slots": None,
+        "in_flight": 0,
+        "cpu": None,
+        "memory": None,
+        "gpu": [],
+        "models": [],
+        "age": None,
+    },
+]
+
+
+@pytest.fixture
+def nodes(router: Scripted) -> str:
+    router.body = json.dumps(NODES).encode()
+    return router.url
+
+
+def columns(line: str) -> list[str]:
+    return [cell for cell in line.split("   ") if cell]
+
+
+def test_a_table_for_people(dpl: Run, nodes: str) -> None:
+    lines = dpl("get", "nodes", url=nodes).stdout.splitlines()
+
+    cells = [[cell.strip() for cell in columns(line)] for line in lines]
+    assert cells == [
+        ["NAME", "STATE", "BUSY", "CPU", "MEMORY", "MODELS", "AGE"],
+        ["gpu-1", "busy", "3/4", "42%", "6.0G/64.0G", "qwen3:14b +1", "1s"],
+        ["mac", "offline", "0/?", "-", "-", "-", "-"],
+    ]
+
+
+def test_wide_has_more_columns(dpl: Run, nodes: str) -> None:
+    head, first, _ = dpl("get", "nodes", "-o", "wide", url=nodes).stdout.splitlines()
+
+    assert {"GPU", "LOCKED", "CORDONED"} <= set(head.split())
+    assert "87%" in first
+
+
+def test_data_is_what_the_router_said(dpl: Run, nodes: str) -> None:
+    assert json.loads(dpl("get", "nodes", "-o", "json", url=nodes).stdout) == NODES
+    assert yaml.safe_load(dpl("get", "nodes", "-o", "yaml", url=nodes).stdout) == NODES
+    assert dpl("get", "nodes", "-o", "name", url=nodes).stdout == "gpu-1\nmac\n"
+
+
+def test_the_key_is_shown_to_the_router(dpl: Run, router: Scripted) -> None:
+    dpl("get", "nodes", url=router.url, DPL_API_KEY="dpl_secret")
+
+    ((path, fields, _),) = router.asked
+    assert path == "/api/status/all"
+    assert fields["authorization"] == "Bearer dpl_secret"
+
+
+def test_a_refusal_is_the_routers_words_and_the_next_command(dpl: Run, router: Scripted) -> None:
+    router.status = 401
+    router.body = b'{"status": 401, "detail": "a key is needed here"}'
+
+    done = dpl("get", "nodes", url=router.url)
+
+    assert done.returncode == 1
+    assert "a key is needed here" in done.stderr
+    assert "DPL_API_KEY" in done.stderr
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", b""])
+def test_something_that_is_no_router_is_told(dpl: Run, router: Scripted, body: bytes) -> None:
+    router.body = body
+
+    done = dpl("get", "nodes", url=router.url)
+
+    assert done.returncode == 1
+    assert "is --url right?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("body", [b'{"nodes": []}', b'["x"]', b'[{"url": "x"}]', b"null"])
+def test_a_list_that_is_none_is_told(dpl: Run, router: Scripted, body: bytes) -> None:
+    router.body = body
+
+    done = dpl("get", "nodes", url=router.url)
+
+    assert done.returncode == 1
+    assert "is --url right?" in done.stderr
+
+
+def test_a_nodes_words_do_not_move_the_cursor(dpl: Run, router: Scripted) -> None:
+    router.body = json.dumps([{**NODES[1], "name": "a\x1b[2J"}]).encode()
+
+    assert "\x1b" not in dpl("get", "nodes", url=router.url).stdout
