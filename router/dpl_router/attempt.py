@@ -12,6 +12,7 @@ from dpl_router.errors import (
     LeaseLost,
     ModelUnknown,
     RequestRefused,
+    Unavailable,
     UpstreamBroke,
     UpstreamError,
     UpstreamRefused,
@@ -84,6 +85,13 @@ class Attempt:
                 return pieces
         return ()
 
+    async def rest(self) -> Sequence[Piece]:
+        """All further events at once. Raises: UpstreamBroke, ClientGone."""
+        pieces: list[Piece] = []
+        while more := await self.next():
+            pieces += more
+        return pieces
+
     def _count(self, pieces: Sequence[Piece]) -> None:
         self.last_at = time.monotonic()
         for event, _ in pieces:
@@ -138,7 +146,7 @@ def _kind(
             return OutcomeKind.DONE, None, None
         case ClientGone():
             return OutcomeKind.ABANDON, None, None
-        case LeaseLost():
+        case LeaseLost() | Unavailable():  # not the node's doing
             return OutcomeKind.CANCELLED, None, None
         case RequestRefused():
             return OutcomeKind.ERROR, Failure.REQUEST, None

@@ -121,7 +121,7 @@ class Dispatcher:
         self.timeouts = timeouts
         self.draining = False
         self.open_calls = 0
-        self._unanswered: dict[str, Attempt] = {}
+        self._running: set[Attempt] = set()
         self._turns = Turns()
 
     async def open(
@@ -139,7 +139,7 @@ class Dispatcher:
         Raises: DplError: what the client should hear; every node that could be tried was.
         """
         if self.draining:
-            raise Unavailable("the router is shutting down; ask again in a moment", retry_after=2)
+            raise stopping()
         call = self._begin(chat, gone, key, route)
         try:
             while True:
@@ -234,15 +234,16 @@ class Dispatcher:
         pieces = None
         try:
             pieces = await attempt.first(call.chat)
+            self._begun(call, attempt)
+            if not call.chat.stream:  # nothing has left: another node may still be tried
+                pieces = [*pieces, *await attempt.rest()]
         except DplError as error:
             self._finish(attempt, error)
             self._retry_or_raise(call, attempt, error)
             return None
         finally:
-            self._unanswered.pop(attempt.id, None)
             if pieces is None:  # also when this task is cancelled
                 self._finish(attempt, ClientGone("cancelled"))
-        self._begun(call, attempt)
         return Answer(self, call, attempt, decision.reason or Reason.CHEAPEST, pieces)
 
     def _send(self, call: Call, decision: Decision, snapshot: Snapshot) -> Attempt:
@@ -253,7 +254,7 @@ class Dispatcher:
         attempt = Attempt(
             f"{call.demand.id}.{len(call.demand.excluded)}", node, model, stream, call.gone
         )
-        self._unanswered[attempt.id] = attempt
+        self._running.add(attempt)
         demand = call.demand if call.demand.model else replace(call.demand, model=model)
         self._core.on_dispatch(attempt.id, demand, node.name, attempt.started)
         slots = self._slots.get(node.name)
@@ -287,8 +288,8 @@ class Dispatcher:
             excluded=call.demand.excluded | {attempt.node.name},
             attempts=call.demand.attempts + (not ours),
         )
-        failure = outcome_of(attempt, error).failure or Failure.RESET
-        if not ours and not self._core.may_retry(call.demand, failure, time.monotonic()):
+        # Nothing has left for the client, so a cut or a missing path is no more than a reset.
+        if not ours and not self._core.may_retry(call.demand, Failure.RESET, time.monotonic()):
             raise error
         call.demand = demand
         call.last_error = call.last_error if ours else error
@@ -308,9 +309,16 @@ class Dispatcher:
 
     def stop_unanswered(self, node: str) -> None:
         """Somebody holds `node` exclusively: attempts without a first word go elsewhere."""
-        for attempt in list(self._unanswered.values()):
-            if attempt.node.name == node:
+        for attempt in tuple(self._running):
+            if attempt.node.name == node and attempt.first_at is None:
                 attempt.stream.abort(LeaseLost(f"{node} is held exclusively by somebody else"))
+
+    def cut(self) -> None:
+        """The router ends: who still waits hears so, in a status or as a stream's last event."""
+        self.draining = True
+        for attempt in tuple(self._running):
+            attempt.stream.abort(stopping())
+        self._turns.end(stopping())
 
     # The end.
 
@@ -326,6 +334,7 @@ class Dispatcher:
         if attempt.finished:
             return
         attempt.finished = True
+        self._running.discard(attempt)
         attempt.close()
         outcome = outcome_of(attempt, error)
         self._core.on_finish(attempt.id, outcome, time.monotonic())
@@ -347,7 +356,7 @@ class Dispatcher:
         usage = attempt.done.usage if attempt.done is not None else None
         tokens = (usage.completion_tokens if usage is not None else None) or attempt.tokens
         seconds = attempt.last_at - (attempt.first_at or attempt.last_at)
-        if call.chat.stream and tokens > 1 and seconds > 0:
+        if tokens > 1 and seconds > 0:
             call.metrics.time_per_output_token.observe(seconds / (tokens - 1))
             pair = self._metrics.node_model(attempt.node.name, attempt.model)
             pair.output_tokens.inc(tokens)
@@ -356,6 +365,10 @@ class Dispatcher:
             call.metrics.input_tokens.inc(usage.prompt_tokens or 0)
             call.metrics.output_tokens.inc(usage.completion_tokens or 0)
             call.metrics.cached_tokens.inc(usage.cached_tokens or 0)
+
+
+def stopping() -> Unavailable:
+    return Unavailable("the router is shutting down; ask again in a moment", retry_after=2)
 
 
 def _writing_time(call: Call, row: Candidate) -> float:

@@ -25,7 +25,9 @@ from dpl_router.security.keys import load_keys
 from dpl_router.settings import Address, Settings
 
 HEADER_READ_MS = 10_000
-DRAIN_LOOK = 0.1
+LOOK_SECONDS = 0.05
+LAST_WORDS = 0.5
+"""Seconds for the error events of streams that are cut."""
 BACKLOG = 1024
 
 log = structlog.get_logger()
@@ -89,6 +91,8 @@ async def _serve(router: Router, address: Address, drain: float) -> None:
     router.dispatcher.draining = True
     if not hurry.is_set() and not serving.done():
         await _drained(router, hurry, drain)
+    router.dispatcher.cut()
+    await _until_quiet(router, LAST_WORDS)
     server.stop()  # type: ignore[no-untyped-call]
     for wait in waits:
         wait.cancel()
@@ -97,8 +101,16 @@ async def _serve(router: Router, address: Address, drain: float) -> None:
 
 async def _drained(router: Router, hurry: asyncio.Event, seconds: float) -> None:
     log.info("draining", open_requests=router.dispatcher.open_calls, at_most_seconds=seconds)
-    end = asyncio.get_running_loop().time() + seconds
-    while router.dispatcher.open_calls and not hurry.is_set():
-        if asyncio.get_running_loop().time() > end:
-            break
-        await asyncio.sleep(DRAIN_LOOK)
+    quiet = asyncio.ensure_future(_until_quiet(router, seconds))
+    hurried = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait({quiet, hurried}, return_when=asyncio.FIRST_COMPLETED)
+    quiet.cancel()
+    hurried.cancel()
+
+
+async def _until_quiet(router: Router, seconds: float) -> None:
+    """No request is open any more, or the time is over."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while router.dispatcher.open_calls and loop.time() < end:  # noqa: ASYNC110 - once in a life
+        await asyncio.sleep(LOOK_SECONDS)

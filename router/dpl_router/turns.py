@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from dpl_router.attempt import Gone
-from dpl_router.errors import ClientGone
+from dpl_router.errors import ClientGone, DplError
 
 
 class Turns:
@@ -21,7 +21,7 @@ class Turns:
         return bool(self._waiting)
 
     async def wait(self, id_: str, gone: Gone, until: float) -> None:
-        """Until woken, or the monotonic time `until` has come. Raises: ClientGone."""
+        """Until woken, or the monotonic time `until`. Raises: ClientGone, or what `end` says."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[id_] = turn
 
@@ -38,6 +38,12 @@ class Turns:
         finally:
             gone.remove_done_callback(leave)
             self._waiting.pop(id_, None)
+
+    def end(self, error: DplError) -> None:
+        """All who wait get `error`."""
+        for turn in self._waiting.values():
+            if not turn.done():
+                turn.set_exception(error)
 
     def wake(self, ids: Iterable[str | None]) -> None:
         for id_ in ids:

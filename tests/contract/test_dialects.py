@@ -25,6 +25,7 @@ from dpl_router.errors import (
     UpstreamUnreachable,
 )
 from dpl_router.upstreams.base import Dialect
+from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 from dpl_router.upstreams.transport import Timeouts
 from tests.contract.asking import Client, asking, until
@@ -46,6 +47,7 @@ class Case:
 
 CASES = {
     "openai": Case(OpenAiDialect, FakeOpenAi),
+    "llamacpp": Case(LlamaCppDialect, FakeOpenAi),
 }
 
 
@@ -128,10 +130,12 @@ async def test_the_engines_own_times_are_told_in_seconds(client: Client) -> None
     assert timings.eval_seconds == pytest.approx(0.008 * len(TOKENS))
 
 
-async def test_a_plain_answer_is_one_piece(client: Client) -> None:
-    [(event, raw)] = await client.ask(stream=False)
+async def test_a_plain_answer_comes_whole_with_its_end(client: Client) -> None:
+    *before, (event, raw) = await client.ask(stream=False)
 
     assert isinstance(event, Done)
+    assert event.finish == "stop"
+    assert all(raw == b"" for _, raw in before)
     answer = json.loads(raw or b"")
     assert answer["choices"][0]["message"]["content"] == TEXT
     assert answer["object"] == "chat.completion"

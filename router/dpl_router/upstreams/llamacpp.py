@@ -10,7 +10,7 @@ What a client sees, compared field by field with the server's own plain answers:
 - an answer that was cut (`length`, or a stop word) in the middle of what might have become a tool
   call, a thought or a fenced JSON (`<think`, "```js") lacks those last characters: the server
   shows them in plain answers only;
-- `logprobs` lacks its last entry, that of the end-of-text token;
+- `logprobs` lacks the tokens that no chunk shows: the end of the text, the marks around a thought;
 - with `verbose: true`, `__verbose` is that of the last chunk: of its `content` nothing is left.
 
 Not the same at all, and therefore asked for plainly, deaf to hang-ups as it is: `logprobs` with

@@ -1,4 +1,4 @@
-"""The OpenAI dialect: llama.cpp, vLLM, SGLang, LM Studio and whoever says they speak it."""
+"""The OpenAI dialect: vLLM, SGLang, LM Studio and whoever says they speak it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -397,3 +397,22 @@ async def test_http_1_0_without_a_host_header_is_answered(tmp_path: Path) -> Non
 
     assert answer.startswith(b"HTTP/1.0 200")
     assert b"Hello from the fake." in answer
+
+
+async def test_a_plain_answer_that_broke_off_is_asked_for_elsewhere(tmp_path: Path) -> None:
+    """Nothing of it has reached the client, however much the node had written."""
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        nodes: dict[str, Node] = {
+            "a": {"url": a.url, "kind": "llamacpp"},
+            "b": {"url": b.url, "kind": "llamacpp"},
+        }
+        async with running_router(nodes, folder=tmp_path) as router:
+            a.faults = Faults(die="after_tokens", after=2, token_delay=0.05)
+            b.faults = Faults(token_delay=0.05)
+            async with router.client() as client:
+                calls = [client.post(PATH, json=body()) for _ in range(6)]
+                answers = await asyncio.gather(*calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert {answer.headers["x-dpl-node"] for answer in answers} == {"b"}
+    assert len(a.chats) > 0
