@@ -40,11 +40,10 @@ lock: $(READY) ## resolve requirements.lock anew (needs uv)
 	  exporter/pyproject.toml router/pyproject.toml --extra demo --group dev -o requirements.lock
 
 $(READY): requirements.lock exporter/pyproject.toml router/pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+	  echo "installing python3-venv with apt-get"; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }; } || true
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
-	    echo "installing python3-venv with apt-get"; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }; } || true
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "DPL needs Python 3.11 or later (Debian 12, Ubuntu 24.04); '$(PYTHON)' is: $$($(PYTHON) --version 2>&1). Install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	  echo "DPL needs Python 3.11 or later (Debian 12, Ubuntu 24.04); '$(PYTHON)' is: $$($(PYTHON) --version 2>&1 || echo missing). Install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "making $(VENV) from requirements.lock (about a minute, once)"
 	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
