@@ -35,15 +35,18 @@ class Alike:
 
     def run(self, data: bytes) -> Run | None:
         """The alike events at the start of `data`; None where there are none."""
-        end = data.rfind(self._tail) + len(self._tail)
-        if end < len(self._head) + len(self._tail) or not data.startswith(self._head):
+        end = data.rfind(self._tail)
+        if end < len(self._head) or not data.startswith(self._head):
             return None
-        texts = data[len(self._head) : end - len(self._tail)].split(self._between)
+        inside, size = data[len(self._head) : end], end + len(self._tail)
+        if TEXT.fullmatch(inside) is not None:
+            return Run(_string(b'"' + inside + b'"'), 1, size) if sound(inside) else None
+        texts = inside.split(self._between)
         # Apart, so that no two halves of a character or an escape become a whole one.
         apart = b" ".join(texts)
-        if TEXT.fullmatch(apart) is None or not (apart.isascii() or is_utf8(apart)):
+        if TEXT.fullmatch(apart) is None or not sound(apart):
             return None
-        return Run(_string(b'"' + b"".join(texts) + b'"'), len(texts), end)
+        return Run(_string(b'"' + b"".join(texts) + b'"'), len(texts), size)
 
 
 def learn(payload: bytes, chunk: Chunk) -> Alike | None:
@@ -75,7 +78,10 @@ def bare_text(chunk: Chunk) -> str | None:
     return delta.content if isinstance(delta.content, str) else None
 
 
-def is_utf8(data: bytes) -> bool:
+def sound(data: bytes) -> bool:
+    """It is UTF-8."""
+    if data.isascii():
+        return True
     try:
         data.decode()
     except UnicodeDecodeError:
