@@ -47,6 +47,8 @@ class Attempt:
         self.tokens = 0
         self.done: Done | None = None
         self.finished = False
+        self.hurried = False
+        """It had too little time for its silence to say anything of the node."""
         self._decoder: Decoder | None = None
         self._gone = gone
         gone.add_done_callback(self._hang_up)
@@ -63,7 +65,7 @@ class Attempt:
         """The first events. Raises: DplError, as the dialect reads what came instead."""
         head = await self.stream.head()
         if head.status != 200:
-            raise self.node.dialect.refusal(head, await self.stream.read(ERROR_BODY))
+            raise self.node.dialect.refusal(head, await self.stream.read_start(ERROR_BODY))
         self._decoder = self.node.dialect.decoder(chat, self.model, head)
         pieces = await self.next()
         self.first_at = self.last_at
@@ -150,6 +152,8 @@ def _kind(
             return OutcomeKind.CANCELLED, None, None
         case RequestRefused():
             return OutcomeKind.ERROR, Failure.REQUEST, None
+        case UpstreamSilent() if attempt.hurried:
+            return OutcomeKind.CANCELLED, None, None
         case UpstreamSilent():
             return OutcomeKind.TIMEOUT, Failure.TIMEOUT, None
         case UpstreamUnreachable():

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 from dpl_router.attempt import Attempt, Gone, ended, outcome_of, retry_reason
 from dpl_router.conversation import ChatRequest, Piece
@@ -39,6 +40,8 @@ from dpl_router.upstreams.clients import NodeClient
 
 LONGEST_ANSWER = 4096
 """Tokens of a plain answer that is given time where the client set no limit."""
+LEAST_PATIENCE = 10.0
+"""Seconds: a node that was given less, since the queue took the rest, is not blamed for it."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
 
@@ -122,6 +125,7 @@ class Dispatcher:
         self.draining = False
         self.open_calls = 0
         self._running: set[Attempt] = set()
+        self._numbers = count(1)
         self._turns = Turns()
 
     async def open(
@@ -157,7 +161,7 @@ class Dispatcher:
         now = time.monotonic()
         deadline = now + self.timeouts.first_token
         demand = Demand(
-            id=chat.id,
+            id=str(next(self._numbers)),  # ours: two calls may share the client's id
             model=chat.model,
             prompt_tokens=chat.prompt_tokens,
             max_tokens=chat.max_tokens,
@@ -192,8 +196,8 @@ class Dispatcher:
             if held_at is not None:
                 call.waited += time.monotonic() - held_at
                 self._core.on_unhold(call.demand.id, time.monotonic())
+                self.wake()  # whoever comes next must not wait for one that left
         if decision.action is Action.REJECT:
-            self.wake()
             raise self._refusal(call, decision)
         call.phase = "prefill"
         return decision, snapshot
@@ -231,19 +235,22 @@ class Dispatcher:
     async def _try(self, call: Call, decision: Decision, snapshot: Snapshot) -> Answer | None:
         """The answer that has begun, or None where another node shall be tried."""
         attempt = self._send(call, decision, snapshot)
-        pieces = None
+        begun = False
         try:
             pieces = await attempt.first(call.chat)
-            self._begun(call, attempt)
+            call.phase = "decode"
+            self.tell(attempt)
             if not call.chat.stream:  # nothing has left: another node may still be tried
                 pieces = [*pieces, *await attempt.rest()]
+            begun = True
         except DplError as error:
             self._finish(attempt, error)
             self._retry_or_raise(call, attempt, error)
             return None
         finally:
-            if pieces is None:  # also when this task is cancelled
+            if not begun:  # also when this task is cancelled
                 self._finish(attempt, ClientGone("cancelled"))
+        self._count_begun(call, attempt)
         return Answer(self, call, attempt, decision.reason or Reason.CHEAPEST, pieces)
 
     def _send(self, call: Call, decision: Decision, snapshot: Snapshot) -> Attempt:
@@ -254,6 +261,7 @@ class Dispatcher:
         attempt = Attempt(
             f"{call.demand.id}.{len(call.demand.excluded)}", node, model, stream, call.gone
         )
+        attempt.hurried = patience < min(LEAST_PATIENCE, self.timeouts.first_token / 4)
         self._running.add(attempt)
         demand = call.demand if call.demand.model else replace(call.demand, model=model)
         self._core.on_dispatch(attempt.id, demand, node.name, attempt.started)
@@ -276,7 +284,8 @@ class Dispatcher:
                 writing = _writing_time(call, row)
             elif row.node != node and row.barred is None and not row.down:
                 alone = alone and row.node in call.demand.excluded
-        return (left if alone else left / 2) + (0.0 if call.chat.stream else writing)
+        patience = min(left if alone else left / 2, self._clients[node].first_token)
+        return patience + (0.0 if call.chat.stream else writing)
 
     def _retry_or_raise(self, call: Call, attempt: Attempt, error: DplError) -> None:
         why = retry_reason(error)
@@ -295,13 +304,14 @@ class Dispatcher:
         call.last_error = call.last_error if ours else error
         call.metrics.retries[why].inc()
 
-    def _begun(self, call: Call, attempt: Attempt) -> None:
-        now = attempt.last_at
-        call.phase = "decode"
-        self.tell(attempt)
-        call.metrics.first_token(now - call.demand.arrived, call.chat.id)
+    def _count_begun(self, call: Call, attempt: Attempt) -> None:
+        """Once for each call; a plain answer's first token leaves with its last."""
         call.metrics.queue_wait.observe(call.waited)
-        self._metrics.node(attempt.node.name).time_to_first_token.observe(now - attempt.started)
+        if call.chat.stream:
+            now = attempt.last_at
+            call.metrics.first_token(now - call.demand.arrived, call.chat.id)
+            node = self._metrics.node(attempt.node.name)
+            node.time_to_first_token.observe(now - attempt.started)
 
     def tell(self, attempt: Attempt) -> None:
         attempt.told = attempt.last_at

@@ -36,6 +36,8 @@ from dpl_router.telemetry.view import FleetView
 AUTO = "auto"
 MOST_MESSAGES = 4096
 PARSE_ON_LOOP = 256 * 1024
+BASE64 = b";base64,"
+READ_BY_US = frozenset({"model", "stream", "stream_options"})
 DONE = b"data: [DONE]\n\n"
 JSON: Sequence[Header] = ((b"content-type", b"application/json"),)
 
@@ -60,6 +62,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode_chat(body: bytes, request_id: str) -> ChatRequest:
@@ -85,9 +88,36 @@ def decode_chat(body: bytes, request_id: str) -> ChatRequest:
         body=body,
         stream=bool(said.stream),
         wants_usage=bool(said.stream_options and said.stream_options.include_usage),
-        prompt_tokens=max(1, len(body) // 4),
-        max_tokens=said.max_completion_tokens or said.max_tokens,
+        prompt_tokens=max(1, text_bytes(body) // 4),
+        max_tokens=_limit(said),
     )
+
+
+def _limit(said: _Body) -> int | None:
+    """0 and less mean no limit, as llama.cpp and Ollama take it."""
+    most = said.max_completion_tokens or said.max_tokens or 0
+    return most if most > 0 else None
+
+
+def text_bytes(body: bytes) -> int:
+    """The body's size without images and files that stand in it as base64."""
+    size, at = len(body), body.find(BASE64)
+    while at >= 0:
+        end = body.find(b'"', at)
+        end = len(body) if end < 0 else end
+        size -= end - at
+        at = body.find(BASE64, end)
+    return size
+
+
+def refuse_look_alikes(body: bytes) -> None:
+    """A node that reads names in any case (Go's JSON) must not read another model than we did.
+
+    Raises: BadRequest.
+    """
+    for name in _fields(body):
+        if name.casefold() in READ_BY_US and name not in READ_BY_US:
+            raise BadRequest(f"{name!r} is not {name.casefold()!r}; write it so", param=name)
 
 
 async def read_chat(scope: HTTPScope, receive: Receive) -> ChatRequest:
@@ -102,6 +132,8 @@ async def read_chat(scope: HTTPScope, receive: Receive) -> ChatRequest:
     else:
         chat = decode_chat(body, request_id)
     identity = identity_of(scope)
+    if identity.models:
+        refuse_look_alikes(body)
     if not identity.may_use(chat.model):
         asked = f"the model {chat.model!r}" if chat.model else "any model: name one in `model`"
         raise NotAllowed(f"the key {identity.name!r} may not use {asked}")

@@ -134,7 +134,8 @@ class EventStream:
         self._beats = asyncio.get_running_loop().create_task(self._beat())
 
     async def _beat(self) -> None:
-        await self.start([(b"x-dpl-node", b"pending"), self._id_header()])
+        if not self.started:
+            await self.start([(b"x-dpl-node", b"pending"), self._id_header()])
         while True:
             await self.write(COMMENT)
             await asyncio.sleep(self._streams.heartbeat)

@@ -55,13 +55,17 @@ async def _relay(
     opening: "asyncio.Task[Answer]",
     request_id: str,
 ) -> None:
+    stream.keep_alive()
     try:
         while (event := await dispatches.get()) is not None:
             if not stream.started:
                 await stream.start([(b"x-request-id", request_id.encode())])
             await stream.write(event)
-        await pump(await opening, stream, DONE)
+        answer = await opening
+        await stream.quiet()
+        await pump(answer, stream, DONE)
     except DplError as error:
+        await stream.quiet()
         if not stream.started or isinstance(error, ClientGone):
             raise
         await stream.end(b"data: " + error_body(error) + b"\n\n")

@@ -37,8 +37,8 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> Sequence[Piece]:
         """The events that are now complete.
 
-        Raises: for bytes that are no answer, or an error told inside one: UpstreamRefused while
-        no piece was handed out (another node may be tried), UpstreamBroke after that.
+        Raises: for bytes that are no answer, too many of them, or an error told inside one:
+        UpstreamRefused while no piece was handed out, UpstreamBroke after that.
         """
         ...
 
@@ -62,12 +62,14 @@ class Dialect(Protocol):
         ...
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
-        """For an answer with status 200. Pieces carry bytes for an OpenAI client.
+        """For an answer with status 200. Pieces carry bytes for an OpenAI client, whatever the
+        node speaks; never None, since no surface makes bytes yet. Anything but SSE is translated
+        to chunks and fed to `StreamDecoder`; `Assembled` makes the plain answer of a stream.
 
-        Of a stream: one or more whole SSE events; empty where an earlier piece of the same
-        event carried them. The bytes of `Done` are the usage chunk where the client wants it
-        (the surface writes `data: [DONE]`); of a plain answer, the whole JSON, and events before
-        it, where the node tells them, carry none.
+        Of a stream: one or more whole SSE events; b"" where an earlier piece of the same event
+        carried them. The bytes of `Done` are the usage chunk where the client wants it, else b""
+        (the surface writes `data: [DONE]`). Of a plain answer: `Done` carries the whole JSON, and
+        events before it, where the node tells them, b"".
         """
         ...
 

@@ -32,6 +32,11 @@ class NodeClient:
         sweeper.watch(self._pool)
 
     @property
+    def first_token(self) -> float:
+        """Seconds that nodes.yaml gives this node for its first word, at most."""
+        return self._times.first_token
+
+    @property
     def active(self) -> int:
         return self._pool.active
 

@@ -1,6 +1,6 @@
 """The table of dialects: what a node of each `kind` is spoken to in.
 
-A new dialect is a new file here, a line below and its kind in the schema of nodes.yaml. Ollama's
+A new dialect is a new file here and a line below; CONTRIBUTING.md says what its kind needs. Ollama's
 own protocol comes with the Ollama surface; until then its OpenAI endpoint is used.
 """
 

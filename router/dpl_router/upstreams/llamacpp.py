@@ -30,7 +30,7 @@ from dpl_router.conversation import ChatRequest
 from dpl_router.errors import DplError
 from dpl_router.upstreams.assembled import Assembled
 from dpl_router.upstreams.base import Decoder, Head, Request
-from dpl_router.upstreams.openai import OpenAiDialect, media_type
+from dpl_router.upstreams.openai import OpenAiDialect, as_stream, media_type
 from dpl_router.upstreams.openai_chunks import MALFORMED
 
 
@@ -58,7 +58,7 @@ class LlamaCppDialect:
 
     def chat(self, call: ChatRequest, model: str) -> Request:
         if not call.stream and streamable(call.body):
-            call = replace(call, stream=True, wants_usage=False)
+            call = as_stream(call, model)
         return self._openai.chat(call, model)
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -14,6 +15,7 @@ from dpl_router.upstreams.openai_chunks import (
     MALFORMED,
     MODELS,
     WHOLE,
+    Fields,
     Whole,
     is_error,
     raw,
@@ -78,16 +80,29 @@ def spliced(call: ChatRequest, model: str) -> bytes:
     fields = FIELDS.decode(call.body)
     if rename:
         fields["model"] = raw(model)
-    if call.stream:
-        fields["stream"] = TRUE
-        said = fields.get("stream_options", NULL)
-        options = {} if bytes(said) == b"null" else FIELDS.decode(said)
-        fields["stream_options"] = raw({**options, "include_usage": TRUE})
-    return msgspec.json.encode(fields)
+    return msgspec.json.encode(streamed(fields) if call.stream else fields)
+
+
+def as_stream(call: ChatRequest, model: str) -> ChatRequest:
+    """`call` as a stream with usage from `model`, its body too: `spliced` sends that as it is.
+
+    For a dialect that asks for plain answers so and puts them together (`Assembled`).
+    """
+    fields = FIELDS.decode(call.body)
+    fields["model"] = raw(model)
+    body = msgspec.json.encode(streamed(fields))
+    return replace(call, model=model, body=body, stream=True, wants_usage=True)
+
+
+def streamed(fields: Fields) -> Fields:
+    """The same call as a stream with usage."""
+    said = fields.get("stream_options", NULL)
+    options = {} if bytes(said) == b"null" else FIELDS.decode(said)
+    return {**fields, "stream": TRUE, "stream_options": raw({**options, "include_usage": TRUE})}
 
 
 class Collected:
-    """A body of at most 32 MiB that is read when it is whole."""
+    """A body of at most 32 MiB that is read when it is whole; nothing is handed out before."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -96,11 +111,11 @@ class Collected:
     def add(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > PLAIN_LIMIT:
-            raise UpstreamBroke("the node's answer is over 32 MiB")
+            raise UpstreamRefused("the node's answer is over 32 MiB", 200)
         self._parts.append(data)
 
     def answer(self) -> tuple[Whole, bytes]:
-        """Raises: UpstreamRefused for whatever is no completion; nothing was handed out yet."""
+        """Raises: UpstreamRefused for whatever is no completion."""
         body = valid(b"".join(self._parts))
         self._parts.clear()
         try:

@@ -28,7 +28,7 @@ from dpl_router.upstreams.openai_chunks import (
     text_of,
     without_lone_surrogates,
 )
-from dpl_router.upstreams.sse import SseReader
+from dpl_router.upstreams.sse import SseEvent, SseReader
 
 PREFACE_LIMIT = 64 * 1024
 LESSONS = 4
@@ -100,21 +100,40 @@ class StreamDecoder:
         """The last event was a plain one: another like it may follow."""
         self._handed_out = False
         self._done = False
+        self._failed: UpstreamError | None = None
 
     def feed(self, data: bytes) -> list[Piece]:
+        """What came before an error is handed out first; the error comes with the next call."""
+        if self._failed is not None:
+            raise self._failed
         pieces: list[Piece] = []
+        try:
+            self._feed(data, pieces)
+        except UpstreamError as error:
+            if not pieces:
+                raise
+            self._failed = error
+        self._handed_out = self._handed_out or bool(pieces)
+        return pieces
+
+    def _feed(self, data: bytes, pieces: list[Piece]) -> None:
         while data:
             if self._alike is not None and self._calm:
                 data = self._run(self._alike, data, pieces)
             part, data = self._part(data)
-            for name, payload in self._reader.feed(part):
+            for name, payload in self._events(part):
                 self.event(name, payload, pieces)
             if self._lesson is not None and self._lessons:
                 self._lessons -= 1
                 self._alike = learn(*self._lesson)
             self._lesson = None
-        self._handed_out = self._handed_out or bool(pieces)
-        return pieces
+
+    def _events(self, data: bytes | None) -> list[SseEvent]:
+        """None = the end. The reader knows what is too long, not what was handed out before."""
+        try:
+            return self._reader.end() if data is None else self._reader.feed(data)
+        except UpstreamBroke as broke:
+            raise self._failure(broke.message) from None
 
     def _part(self, data: bytes) -> tuple[bytes, bytes]:
         """Little at a time while the common shape may be learned from it, then all."""
@@ -124,8 +143,10 @@ class StreamDecoder:
         return (data[:end], data[end:]) if end > 1 else (data, b"")
 
     def end(self) -> list[Piece]:
+        if self._failed is not None:
+            raise self._failed
         pieces: list[Piece] = []
-        for name, payload in self._reader.end():
+        for name, payload in self._events(None):
             self.event(name, payload, pieces)
         if not self._done:
             if not self._finished():

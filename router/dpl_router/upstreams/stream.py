@@ -144,6 +144,13 @@ class UpstreamStream:
                 raise error
         return b"".join(parts)
 
+    async def read_start(self, limit: int) -> bytes:
+        """The first `limit` bytes of a body, or all of it; what follows is hung up on."""
+        parts: list[bytes] = []
+        while sum(map(len, parts)) < limit and await self.more():
+            parts.append(self.take())
+        return b"".join(parts)[:limit]
+
     def abort(self, error: DplError | None = None) -> None:
         """Hang up at once: the node stops, and who waits here gets `error` (ClientGone)."""
         self._chunks = []

@@ -395,7 +395,7 @@ async def test_http_1_0_without_a_host_header_is_answered(tmp_path: Path) -> Non
             answer = await asyncio.wait_for(reader.read(), 10)
             writer.close()
 
-    assert answer.startswith(b"HTTP/1.0 200")
+    assert answer.startswith(b"HTTP/1.1 200")  # the version that we speak (RFC 9110, 2.5)
     assert b"Hello from the fake." in answer
 
 
