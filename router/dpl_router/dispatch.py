@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from dpl_router.attempt import Attempt, Gone, ended, outcome_of, retry_reason
+import structlog
+
+from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of, retry_reason
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import (
     ClientGone,
@@ -40,10 +42,13 @@ from dpl_router.upstreams.clients import NodeClient
 
 LONGEST_ANSWER = 4096
 """Tokens of a plain answer that is given time where the client set no limit."""
+CIRCUITS = ("closed", "half open", "open")
 LEAST_PATIENCE = 10.0
 """Seconds: a node that was given less, since the queue took the rest, is not blamed for it."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -95,9 +100,20 @@ class Answer:
         except DplError as error:
             self._dispatcher.end(self._call, self._attempt, error)
             raise
+        self._heard()
+        return pieces
+
+    async def flow(self, wire: Wire) -> None:
+        """The rest, written to the client the moment it comes. Raises: as `next`."""
+        try:
+            await self._attempt.flow(wire, self._heard)
+        except DplError as error:
+            self._dispatcher.end(self._call, self._attempt, error)
+            raise
+
+    def _heard(self) -> None:
         if self._attempt.last_at - self._attempt.told > TELL_EVERY:
             self._dispatcher.tell(self._attempt)
-        return pieces
 
     def close(self) -> None:
         attempt = self._attempt
@@ -204,9 +220,14 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Until cancelled: time alone frees places too (breakers, 429s, others' work fades)."""
+        circuits: Mapping[str, int] = {}
         while True:
             await asyncio.sleep(1.0)
             self.wake()
+            before, circuits = circuits, self._core.circuits(time.monotonic())
+            for node, state in circuits.items():
+                if state != before.get(node, 0):
+                    log.info("circuit changed", node=node, now=CIRCUITS[state])
 
     def wake(self) -> None:
         """Let the head of each queue be decided anew: a place, a fact or the inventory changed."""
@@ -291,6 +312,15 @@ class Dispatcher:
         why = retry_reason(error)
         if why is None:
             raise error
+        log.warning(
+            "attempt failed",
+            request=call.chat.id,
+            node=attempt.node.name,
+            model=attempt.model,
+            attempt=call.demand.attempts + 1,
+            why=error.message,
+        )
+        error.message = f"node {attempt.node.name}: {error.message}"
         ours = why == "lock_conflict"  # nothing failed: a stranger's lease came first
         demand = replace(
             call.demand,
@@ -335,6 +365,15 @@ class Dispatcher:
     def end(self, call: Call, attempt: Attempt, error: DplError | None) -> None:
         """Of an answer that had begun; later calls do nothing."""
         if not attempt.finished:
+            if error is not None and not isinstance(error, ClientGone):
+                log.warning(
+                    "answer broke off",
+                    request=call.chat.id,
+                    node=attempt.node.name,
+                    model=attempt.model,
+                    tokens=attempt.tokens,
+                    why=error.message,
+                )
             self._finish(attempt, error)
             self._count_end(call, error)
             self._count_answer(call, attempt)

@@ -54,7 +54,8 @@ class Settings:
     poll_interval: float = 2.0
     """Seconds between two polls of the recorded facts."""
     scrape_interval: float = 5.0
-    """Seconds between two scrapes of an exporter, by Prometheus and in mode `direct`."""
+    """Seconds between two scrapes of an exporter by Prometheus: facts older than three are stale. In
+    mode `direct` each poll reads the exporters."""
     check_interval: float = 5.0
     """Seconds between the router's own checks of a node, give or take a fifth."""
 
@@ -69,3 +70,9 @@ class Settings:
                 "one with `dpl key new NAME --role user --keys-file keys.yaml`, or say "
                 "--insecure-open if everybody on that network may use the nodes"
             )
+        for flag, url in (
+            ("--prometheus-url", self.prometheus_url),
+            ("--alertmanager-url", self.alertmanager_url),
+        ):
+            if url is not None and not url.startswith(("http://", "https://")):
+                raise ConfigError(f"{flag} {url!r} is no address; write http://HOST:PORT")

@@ -14,12 +14,11 @@ from dpl_router.fleet.schemas import (
 )
 from dpl_router.inventory.types import Node
 from dpl_router.scheduling.core import SchedulerCore
+from dpl_router.scheduling.health import Circuit
+from dpl_router.scheduling.node import SLOTS
 from dpl_router.scheduling.types import NodeFacts
 from dpl_router.telemetry.sample import PeopleSample
 from dpl_router.telemetry.view import FleetView
-
-OPEN = 2
-SLOTS_UNSAID = 4
 
 
 class Fleet:
@@ -69,10 +68,10 @@ class Fleet:
         people = self._view.people(node.name) or PeopleSample()
         busy = self._core.busy(node.name)
         check = self._view.check(node.name)
-        online = (check.ok if check is not None else False) or facts.up is True
+        online = check.ok if check is not None else facts.up is True
         slots = _slots(node, facts)
         unasked = check is None
-        state, reason = _state(facts, unasked, online, circuit, busy, slots or SLOTS_UNSAID)
+        state, reason = _state(facts, unasked, online, circuit, busy, slots or SLOTS)
         if state == "offline" and check is not None and check.problem:
             reason = f"offline: {check.problem}"
         running = [model.running for model in facts.models.values() if model.running is not None]
@@ -116,7 +115,7 @@ def _state(
         return ("unknown", "not asked yet") if unasked else ("offline", "offline: no answer")
     if facts.exclusive:
         return "locked", "locked: somebody has the whole node"
-    if circuit == OPEN:
+    if circuit == Circuit.OPEN:
         return "failing", "failing: requests to it failed; it is tried again soon"
     if busy >= slots:
         return "busy", f"busy, {busy} of {slots} places taken"

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+import structlog
+
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.metrics import Mode, ViewMetrics
 from dpl_router.scheduling.types import ModelFacts, NodeFacts
 from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
 
 STALE_SCRAPES = 3
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class FleetView:
 
     def on_samples(self, mode: Mode, samples: Mapping[str, NodeSample], now: float) -> None:
         """A node without a sample time in this answer keeps its last sample, which ages."""
+        if mode != self.mode:
+            log.info("mode changed", before=self.mode, now=mode)
         self.mode = mode
         for node, sample in samples.items():
             if sample.sampled_at is not None:
@@ -129,7 +135,7 @@ class FleetView:
             up=sample.up if fresh else None,
             eligible=sample.eligible if fresh else None,
             sampled_at=sample.sampled_at,
-            slots=sample.slots,
+            slots=sample.slots or _unsaid(node),
             memory_free=sample.memory_free if fresh else None,
             exclusive=sample.exclusive and fresh,
             cordoned=node.cordoned,
@@ -160,6 +166,12 @@ class FleetView:
                         decode=known.decode,
                     ),
                 )
+
+
+def _unsaid(node: Node) -> int | None:
+    """Where no exporter says: Ollama answers one request at a time unless it is told otherwise, and
+    then `slots` of nodes.yaml says so."""
+    return 1 if node.kind == "ollama" and node.slots is None else None
 
 
 def _allowed(name: str, globs: Sequence[str]) -> bool:
