@@ -19,11 +19,13 @@ test: $(READY) ## all tests, with the real programs (make test ARGS="-k lease")
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m pytest tests/contract -p no:randomly
+	@failed=; step() { name=$$1; shift; "$$@" || failed="$$failed $$name"; }; \
+	step format $(BIN)/ruff format --check . ; \
+	step lint $(BIN)/ruff check . ; \
+	step types $(BIN)/mypy ; \
+	step imports $(BIN)/lint-imports --no-cache ; \
+	step promises $(BIN)/python -m pytest tests/contract -p no:randomly ; \
+	[ -z "$$failed" ] || { echo "make check failed in:$$failed (make fmt mends format and some of lint)" >&2; exit 1; }
 
 fmt: $(READY) ## put the code in shape
 	@$(BIN)/ruff format .

@@ -8,6 +8,7 @@ from pathlib import Path
 from dpl_exporter.slots import MOST
 
 LLM_KINDS = ("auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio")
+"""auto, and the kinds of `BACKENDS`, whose module these settings may not import."""
 
 
 def read_kind(text: str) -> str | None:

@@ -19,9 +19,9 @@ DplError
 ├── ClientGone                 the caller hung up: nobody is left to answer
 └── UpstreamError         502
     ├── UpstreamUnreachable    nothing arrived: another node may be tried
-    ├── UpstreamRefused        an error status before the first token: likewise
+    ├── UpstreamRefused        an error status, or no answer at all, before it: likewise
     ├── UpstreamSilent    504  no first token within its budget: likewise
-    └── UpstreamBroke          died after a token went out: never retried
+    └── UpstreamBroke          died in the middle: tried elsewhere only if nothing went out
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """What is generated equals what the code makes now, and people are told of every field."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from dpl_router.inventory.schema import json_schema, rendered
 from dpl_router.inventory.types import RouterOptions
 
 TOP = Path(__file__).parents[2]
+TLS = TOP / "tests" / "router" / "upstreams" / "tls"
 
 
 def fields(part: Any) -> Iterator[str]:
@@ -46,8 +48,10 @@ def test_the_examples_in_nodes_yaml_are_right_once_uncommented(tmp_path: Path) -
     text = (TOP / "nodes.yaml").read_text("utf-8")
     text = re.sub(r"(?m)^#(?=\S|  )", "", text)  # prose has one blank after its #
     (tmp_path / "secrets").mkdir()
-    for name in ("exporter-ca.pem", "ca.pem", "me.pem", "me.key", "secrets/gpu-1"):
-        (tmp_path / name).write_text("x")
+    for name in ("exporter-ca.pem", "ca.pem", "me.pem"):
+        shutil.copy(TLS / "cert.pem", tmp_path / name)
+    shutil.copy(TLS / "key.pem", tmp_path / "me.key")
+    (tmp_path / "secrets/gpu-1").write_text("x")
     path = tmp_path / "nodes.yaml"
     path.write_text(text)
 

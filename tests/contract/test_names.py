@@ -76,38 +76,47 @@ def told_by_others(name: str) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in (*LATER, *FOREIGN))
 
 
+NAME_CURE = "write it as it is emitted, emit it, or name its program in FOREIGN here"
+LABEL_CURE = "leave that label out, or emit it"
+
+
 def broken(found: list[Use], emitted: Metrics) -> list[str]:
-    """What is wrong with these selectors, in words."""
+    """What is wrong with these selectors, a line each, and what mends it."""
     known = {**emitted, **RECORDED}
     wrong = []
     for use in found:
         names = [use.name] if use.name else [n for n in known if re.fullmatch(use.pattern, n)]
         if not names:
-            wrong.append(f"no series is called {use.pattern}")
+            wrong.append(f"no series is called {use.pattern}: {NAME_CURE}")
         for name in names:
             if name in known:
                 missing = sorted(use.labels - known[name])
-                wrong += [f"{name} has no label {label}" for label in missing]
+                wrong += [f"{name} has no label {label}: {LABEL_CURE}" for label in missing]
             elif not told_by_others(name):
-                wrong.append(f"nobody emits {name}")
+                wrong.append(f"nobody emits {name}: {NAME_CURE}")
     return wrong
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_series_of_a_rule_is_emitted_with_those_labels(rule: Rule, emitted: Metrics) -> None:
-    assert broken(uses(rule.promql, rule.levels), emitted) == []
+    wrong = broken(uses(rule.promql, rule.levels), emitted)
+
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_every_series_of_a_query_is_emitted_with_those_labels(name: str, emitted: Metrics) -> None:
     query = QUERIES[name]
+    wrong = broken(uses(query.promql, query.labels), emitted)
 
-    assert broken(uses(query.promql, query.labels), emitted) == []
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("name", direct._FACTS)
 def test_what_the_router_reads_of_an_exporter_is_emitted(name: str, emitted: Metrics) -> None:
-    assert broken([Use(name, frozenset())], emitted) == []
+    wrong = broken([Use(name, frozenset())], emitted)
+
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("pattern", LATER)
@@ -136,7 +145,10 @@ def test_no_series_is_recorded_twice() -> None:
 def test_a_name_or_a_label_that_nobody_emits_is_found(emitted: Metrics) -> None:
     wrong = uses('sum by (nobody) (dpl_llm_up) + dpl_llm_upp{node="a"}')
 
-    assert broken(wrong, emitted) == ["dpl_llm_up has no label nobody", "nobody emits dpl_llm_upp"]
+    assert broken(wrong, emitted) == [
+        f"dpl_llm_up has no label nobody: {LABEL_CURE}",
+        f"nobody emits dpl_llm_upp: {NAME_CURE}",
+    ]
 
 
 def test_the_routers_own_series_get_no_node_from_their_job(emitted: Metrics) -> None:

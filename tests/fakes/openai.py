@@ -22,6 +22,8 @@ By itself: `python -m tests.fakes.openai --port 0` prints its url. Over HTTP: PO
 How an answer is made: `tokens` (cut to the call's max_tokens; finish "length" then), one chunk
 each, `Faults.token_delay` apart. A call with `tools` (and tool_choice not "none") gets one call
 of the first tool. At most `slots` generate at once, the others wait in order.
+
+A server that streams in another format: see `Link.framed`.
 """
 
 import argparse
@@ -40,6 +42,8 @@ __all__ = ["FakeOpenAi", "Faults", "Seen", "main"]
 
 class FakeOpenAi:
     """The server. See the module's docstring."""
+
+    link: type[Link] = Link
 
     def __init__(
         self,
@@ -154,7 +158,7 @@ class FakeOpenAi:
     async def _start(self) -> None:
         self.places = asyncio.Semaphore(self.slots)
         server = await self._loop.create_server(
-            lambda: Link(self), self.host, self.port, backlog=2048
+            lambda: self.link(self), self.host, self.port, backlog=2048
         )
         self._server = server
         self.port = server.sockets[0].getsockname()[1]

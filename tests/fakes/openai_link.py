@@ -29,7 +29,19 @@ class Server(Node, Protocol):
 
 
 class Link(asyncio.Protocol):
-    """One connection: parses requests, answers them one after the other."""
+    """One connection: parses requests, answers them one after the other.
+
+    A server that streams in another format is a class below this one with its own `media` and
+    `framed`, and a FakeOpenAi with it as its `link`.
+    """
+
+    media = "text/event-stream"
+
+    def framed(self, said: dict[str, Any] | str) -> bytes:
+        """A chunk of a stream, its error or its last word ("[DONE]"), as it goes over the wire;
+        b"" for what this format has no words for."""
+        text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+        return f"data: {text}\n\n".encode()
 
     def __init__(self, node: Server) -> None:
         self._node = node
@@ -125,7 +137,7 @@ class Link(asyncio.Protocol):
             extra = f"Retry-After: {faults.retry_after}\r\n" if faults.retry_after else ""
             await self.plain(faults.status, faults.body.encode(), faults, extra=extra)
         elif faults.raw:
-            kind = faults.content_type or "text/event-stream"
+            kind = faults.content_type or self.media
             await self.plain(200, faults.raw.encode("latin-1"), faults, kind=kind)
         elif seen.path == CHAT and seen.method == "POST":
             await self._chat(seen, faults)
@@ -195,7 +207,7 @@ class Link(asyncio.Protocol):
             return
         head = (
             "HTTP/1.1 200 OK\r\nServer: fake\r\n"
-            f"Content-Type: {faults.content_type or 'text/event-stream'}\r\n"
+            f"Content-Type: {faults.content_type or self.media}\r\n"
             "Transfer-Encoding: chunked\r\nKeep-Alive: timeout=5, max=100\r\n\r\n"
         )
         await self.write(head.encode(), faults)
@@ -222,10 +234,9 @@ class Link(asyncio.Protocol):
             await self._event("[DONE]", faults)
         await self._last(faults)
 
-    async def _event(self, data: dict[str, Any] | str, faults: Faults) -> None:
-        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-        event = f"data: {text}\n\n".encode()
-        await self.write(f"{len(event):x}\r\n".encode() + event + b"\r\n", faults)
+    async def _event(self, said: dict[str, Any] | str, faults: Faults) -> None:
+        if event := self.framed(said):
+            await self.write(f"{len(event):x}\r\n".encode() + event + b"\r\n", faults)
 
     async def _last(self, faults: Faults) -> None:
         await self.write(b"0\r\n\r\n", faults)

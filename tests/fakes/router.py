@@ -17,13 +17,12 @@ from typing import Any
 
 import httpx
 import yaml
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
 from dpl_router.app import Router, create_app
+from dpl_router.front.listener import Listener
 from dpl_router.inventory.load import load
 from dpl_router.security.keys import load_keys
-from dpl_router.server import free_address
+from dpl_router.server import bound
 from dpl_router.settings import Address, Settings
 
 Node = str | Mapping[str, Any]
@@ -73,33 +72,26 @@ async def running_router(
     """Ready when every node was asked once. `router` is nodes.yaml's part of that name."""
     nodes_file = folder / "nodes.yaml"
     write_nodes(nodes_file, nodes, router or {})
+    door = bound(Address("127.0.0.1", 0))
     told = Settings(
         nodes_file=nodes_file,
         data_dir=folder / "data",
-        listen=free_address(Address("127.0.0.1", 0)),
+        listen=Address(*door.getsockname()[:2]),
         keys_file=keys_file,
         api_key=api_key,
         **{"poll_interval": 0.2, "check_interval": 0.5, **settings},
     )
     keyring = load_keys(keys_file) if keys_file else None
     parts = create_app(told, load(nodes_file, {}, api_key), keyring)
-    server = Server(
-        parts.app,
-        address=told.listen.host,
-        port=told.listen.port,
-        interface=Interfaces.ASGI,
-        websockets=False,
-        log_enabled=False,
-    )
-    serving = asyncio.get_running_loop().create_task(server.serve())
+    listener = Listener(parts.app)
+    await listener.start(door, 100)
     running = Running(f"http://{told.listen}", parts, nodes_file)
     try:
         await until(lambda: _ready(running))
         yield running
     finally:
         parts.dispatcher.draining = True  # open event streams end of it
-        server.stop()  # type: ignore[no-untyped-call]
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(listener.stop(grace=2.0), 10)
 
 
 async def _ready(running: Running) -> bool:

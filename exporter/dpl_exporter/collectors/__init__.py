@@ -1,4 +1,5 @@
-"""The table of collectors. A new one is a new file here and one line below.
+"""The table of collectors. A new one is a new file here and one line below: its word is the file's
+name, the class's `name`, the flag, and a row in README.md.
 
 GPUs (gpu_nvidia, gpu_amd, gpu_apple) and pressure take their places in this table like any other.
 """

@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dpl_router.errors import NotFound
+from dpl_router.inventory.schema import SPOKEN
 from dpl_router.inventory.types import Inventory, Node
 
 JOB = "dpl-exporter"
-QUIET_JOBS = frozenset(
-    {"node", "dcgm", "gpu", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio"}
-)
+QUIET_JOBS = frozenset({"node", "dcgm", "gpu", *SPOKEN})
 """Jobs that Prometheus may ask for already; nothing is found for them yet."""
 
 

@@ -5,7 +5,7 @@ Fields that nothing acts on yet are not here; `LATER` says what a file that has 
 """
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -19,7 +19,7 @@ Slots = Annotated[
     Annotated[int, Meta(ge=1, le=10_000)] | Literal["auto"],
     Meta(
         description="At most so many requests of ours at once: a whole number from 1, or auto "
-        "(what the exporter says; without one 1 for Ollama, llama.cpp's own, else 4)."
+        "(what the exporter says; without one 1 for kind ollama, else 4)."
     ),
 ]
 Duration = Annotated[float, Meta(gt=0)] | Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h)$")]
@@ -29,7 +29,9 @@ SECRET = {"writeOnly": True}
 
 
 Kind = Literal["auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstudio"]
-"""What a node speaks; each has its line in `upstreams/dialects.py`."""
+"""What a node speaks: the one list in the router. CONTRIBUTING.md (a dialect) says what else a new
+kind needs; tests/contract/test_kinds.py holds them together."""
+AUTO, *SPOKEN = get_args(Kind)
 
 
 class TimeoutFields(Struct, forbid_unknown_fields=True):
@@ -102,8 +104,8 @@ class NodeFields(Struct, forbid_unknown_fields=True):
     kind: Annotated[
         Kind,
         Meta(
-            description="What the server speaks: auto (asked), ollama, openai, llamacpp, vllm, "
-            "sglang or lmstudio."
+            description=f"What the server speaks: {AUTO} (asked), {', '.join(SPOKEN[:-1])} or "
+            f"{SPOKEN[-1]}."
         ),
     ] = "auto"
     exporter: (

@@ -36,7 +36,7 @@ class Node:
     url: str
     """Base of the LLM server, without a slash at its end."""
     kind: str = "auto"
-    """auto | ollama | openai | llamacpp | vllm | sglang | lmstudio"""
+    """One of `Kind` in schema.py."""
     exporter: str | None = None
     """Base of the node's exporter; None = the node has none."""
     exporter_key: str | None = field(default=None, repr=False)

@@ -57,8 +57,6 @@ def prepare(options: Options, say: Say, consent: Consent) -> Setting:
     """Everything but the parts themselves: ports, programs, model, keys, rendered files."""
     ports = Ports()
     listen = options.listen or Address("127.0.0.1", ports.take("router"))
-    if options.listen and not is_free(listen.port, listen.host):
-        raise ConfigError(f"--listen {listen}: that port is taken, or not of this machine")
     Settings(
         nodes_file=options.data_dir,
         data_dir=options.data_dir,
@@ -66,6 +64,8 @@ def prepare(options: Options, say: Say, consent: Consent) -> Setting:
         keys_file=options.keys_file,
         insecure_open=options.insecure_open,
     ).check()
+    if options.listen and not is_free(listen.port, listen.host):
+        raise ConfigError(f"--listen {listen}: that port is taken, or not of this machine")
     programs = have_programs(options.parts_dir, say)
     sources = choose_sources(
         options.nodes,

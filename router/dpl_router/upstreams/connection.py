@@ -78,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._whole = False
         self._keep_alive = False
         self._quiet = 0
+        self._bodies: list[bytes] = []
+        """Of the piece that is being read: told as one, however many chunks it was."""
 
     # What the pool and the stream call.
 
@@ -129,17 +131,25 @@ class Connection(asyncio.Protocol):
             return
         self.heard = True
         self._quiet += len(data)
+        sound = True
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
-            if not self._whole:
-                self._give_up("its answer is not HTTP/1.1 as we know it")
-                return
+            sound = False
             self._keep_alive = False
-        if self._whole:
+        if self._bodies:
+            self._tell_bodies()
+        if not (sound or self._whole):
+            self._give_up("its answer is not HTTP/1.1 as we know it")
+        elif self._whole:
             self._finish()
         elif self._quiet > self._quiet_limit:
             self._give_up(f"it sent a head of more than {self._quiet_limit} bytes")
+
+    def _tell_bodies(self) -> None:
+        bodies, self._bodies = self._bodies, []
+        if self._sink is not None:
+            self._sink.data_came(bodies[0] if len(bodies) == 1 else b"".join(bodies))
 
     def eof_received(self) -> None:
         if self._sink is None:
@@ -209,8 +219,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self._quiet = 0
-        if self._sink is not None and not self._whole:
-            self._sink.data_came(data)
+        if not self._whole:
+            self._bodies.append(data)
 
     def on_message_complete(self) -> None:
         if self._status >= 200 and not self._whole:

@@ -1,7 +1,7 @@
 """The table of dialects: what a node of each `kind` is spoken to in.
 
-A new dialect is a new file here and a line below; CONTRIBUTING.md says what its kind needs. Ollama's
-own protocol comes with the Ollama surface; until then its OpenAI endpoint is used.
+A new dialect is a new file here and a line below; CONTRIBUTING.md says what its kind needs.
+Ollama's own protocol comes with the Ollama surface; until then its OpenAI endpoint is used.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ nothing.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,8 @@ from dpl_router.errors import (
 )
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.connection import Connection
+
+Tap = Callable[[bytes], None]
 
 STALE_WITHIN = 1.0
 """Seconds. A reused connection that breaks so soon was closed before our request reached the
@@ -97,6 +99,8 @@ class UpstreamStream:
         self._over = False
         self._error: DplError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._tap: Tap | None = None
+        self._held = False
 
     # What dispatch calls.
 
@@ -129,6 +133,42 @@ class UpstreamStream:
                 return False
             await self._wait()
         return True
+
+    def tap(self, tap: Tap) -> None:
+        """From now on `tap` gets the bytes the moment they come, first those that lie here.
+
+        What it raises (a DplError) ends the answer, and `over` tells.
+        """
+        self._tap = tap
+        if data := self.take():
+            self._pour(data)
+
+    def _pour(self, data: bytes) -> None:
+        assert self._tap is not None
+        try:
+            self._tap(data)
+        except DplError as error:
+            self._stop(error)
+
+    def hold(self, until: asyncio.Future[None]) -> None:
+        """Read nothing more until then: the client is slow."""
+        if not self._held and self._connection is not None:
+            self._held = True
+            self._connection.pause()
+            until.add_done_callback(self._go_on)
+
+    def _go_on(self, _: asyncio.Future[None]) -> None:
+        self._held = False
+        self._last_data = self._loop.time()  # the pause was ours, not the node's silence
+        if self._connection is not None:
+            self._connection.resume()
+
+    async def over(self) -> None:
+        """With a tap: until `finish`, or the end that HTTP calls whole. Raises: DplError."""
+        while not self._over and self._finish_by is None:
+            await self._wait()
+        if self._error is not None and self._finish_by is None:
+            raise self._error
 
     async def read(self, limit: int | None = None) -> bytes:
         """A whole body of at most `limit` bytes (32 MiB). Raises: UpstreamBroke above."""
@@ -175,6 +215,7 @@ class UpstreamStream:
             self._chunks = []
             self._size = 0
             self._finish_by = self._loop.time() + LINGER
+            self._wake()
             if self._connection is not None:
                 self._connection.resume()
 
@@ -219,7 +260,8 @@ class UpstreamStream:
             return UpstreamSilent(f"no first word within {budget:g} s") if late else None
         if now - self._started > times.total:
             return UpstreamBroke(f"the answer took more than {times.total:g} s")
-        if self._size <= self._limits.high_water and now - self._last_data > times.idle:
+        ours = self._held or self._size > self._limits.high_water
+        if not ours and now - self._last_data > times.idle:
             return UpstreamBroke(f"the answer stalled for more than {times.idle:g} s")
         return None
 
@@ -232,6 +274,9 @@ class UpstreamStream:
     def data_came(self, data: bytes) -> None:
         self._last_data = self._loop.time()
         if self._finish_by is not None:
+            return
+        if self._tap is not None:
+            self._pour(data)
             return
         self._chunks.append(data)
         self._size += len(data)

@@ -9,7 +9,7 @@ import pytest
 from dpl_router import __version__
 from tests.router.cli.conftest import Run
 
-HEAVY = ("litestar", "httpx", "msgspec", "granian", "prometheus_client", "asyncio")
+HEAVY = ("litestar", "httpx", "msgspec", "httptools", "prometheus_client", "asyncio")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",)])

@@ -7,6 +7,8 @@ import pytest
 from dpl_router.inventory.types import Inventory, RouterOptions, Timeouts
 from tests.router.inventory.files import GOOD, loaded, node
 
+TLS = Path(__file__).parents[1] / "upstreams" / "tls"
+
 
 def test_a_name_and_a_url_are_all_that_is_required(tmp_path: Path) -> None:
     inventory = loaded(tmp_path, "version: 1\nnodes: [{name: a, url: 'http://[::1]:8080/'}]\n")
@@ -95,8 +97,8 @@ def test_an_exporter_is_shown_the_routers_key_unless_the_node_names_one(tmp_path
 
 
 def test_certificates_lie_beside_the_file(tmp_path: Path) -> None:
-    for name in ("ca.pem", "me.pem", "me.key"):
-        (tmp_path / name).write_text("pem")
+    for name, made in (("ca.pem", "cert.pem"), ("me.pem", "cert.pem"), ("me.key", "key.pem")):
+        (tmp_path / name).write_bytes((TLS / made).read_bytes())
     text = node(
         "exporter_tls: ${CA}\n    tls: {ca: file:ca.pem, cert: me.pem, key: me.key, verify: false}"
     )

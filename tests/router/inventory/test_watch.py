@@ -36,7 +36,7 @@ async def watched(path: Path) -> AsyncIterator[Seen]:
     seen = Seen(path)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch, path, seen.apply)
-        await anyio.sleep(0.1)
+        await seen.last(path.read_text())
         yield seen
         tasks.cancel_scope.cancel()
 
@@ -106,4 +106,14 @@ async def test_other_files_in_the_folder_do_not_matter(tmp_path: Path) -> None:
         await seen.last("two")
         await anyio.sleep(0.7)
 
-        assert seen.texts == ["two"]
+        assert seen.texts == ["one", "two"]
+
+
+async def test_what_changed_before_the_watch_began_is_applied(tmp_path: Path) -> None:
+    """Between a program's first reading and its watch there is time for a save."""
+    path = tmp_path / "nodes.yaml"
+    path.write_text("read at the start")
+    path.write_text("saved a moment later")
+
+    async with watched(path) as seen:
+        assert seen.texts == ["saved a moment later"]

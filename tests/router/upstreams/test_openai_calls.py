@@ -200,7 +200,7 @@ def test_a_200_that_is_no_completion_is_a_failure(body: bytes) -> None:
 
 
 def test_a_plain_answer_has_a_limit() -> None:
-    with pytest.raises(UpstreamBroke, match="32 MiB"):
+    with pytest.raises(UpstreamRefused, match="32 MiB"):
         plain(b"x" * (PLAIN_LIMIT + 1), cut=2**20)
 
 

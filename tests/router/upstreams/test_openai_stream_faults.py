@@ -107,6 +107,12 @@ def test_an_event_that_is_no_chunk_breaks_the_answer(data: bytes) -> None:
     assert isinstance(failure(role("a"), b"data: " + data + b"\n\n"), UpstreamBroke)
 
 
+@pytest.mark.parametrize("line", [b"data: " + b"x" * 2**20, b"data: x\n" * 2**19])
+def test_a_line_without_an_end_breaks_what_has_begun(line: bytes) -> None:
+    assert isinstance(failure(role("a"), line), UpstreamBroke)
+    assert isinstance(failure(line), UpstreamRefused)
+
+
 def test_an_error_without_words_is_an_error() -> None:
     assert "error" in failure(b"event: error\ndata: {}\n\n").message
     assert "error" in failure(event({"error": 7, "choices": []})).message
