@@ -76,14 +76,15 @@ def serve(settings: Settings) -> None:
 def start(server: Server, wanted: Address) -> None:
     """Bind, then serve on threads that do not outlive the main one. Raises: StartError."""
     bound = threading.Event()
-    failure: list[OSError] = []
+    failure: list[Exception] = []
 
     def work() -> None:
         try:
             server.prepare()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             failure.append(error)
-        bound.set()
+        finally:
+            bound.set()
         if not failure:
             server.serve()
 
@@ -108,7 +109,9 @@ def main() -> None:
     sys.exit(status)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeError):  # "a..b": no look-up can ask for it
+        return "this is not the name of a machine. Choose another --listen."
     text = str(error)
     if "in use" in text:
         return "another program has this port. Stop it, or choose another --listen."

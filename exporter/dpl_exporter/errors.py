@@ -15,6 +15,7 @@ ExporterError
     ├── NotFound          404
     ├── MethodNotAllowed  405  `Allow` lists the methods
     ├── Conflict          409  somebody holds the node, or the token is not current
+    ├── TooLarge          413
     ├── TooManyWrongKeys  429
     └── Unavailable       503
 """
@@ -103,6 +104,10 @@ class MethodNotAllowed(Refused):
 
 class Conflict(Refused):
     status = "409 Conflict"
+
+
+class TooLarge(Refused):
+    status = "413 Content Too Large"
 
 
 class TooManyWrongKeys(Refused):

@@ -3,7 +3,7 @@
 Each collector has a thread of its own while it runs and `deadline` seconds. One that is late or
 fails serves its last families again, for at most `KEEP` seconds, and tells so: success 0 and a
 last success that stands still. One that is still busy is not started twice: a second page waits
-for the same run. One that raises NoData at the start is not there at all.
+for the same run. One that has never worked and raises NoData is not there at all.
 """
 
 import logging
@@ -46,6 +46,12 @@ class Watched:
     said: str = ""
     """The failure that was logged, so that it is logged once."""
 
+    def is_empty(self) -> bool:
+        """It has nothing to collect here, and never had."""
+        if self.run is None or not self.run.done.is_set():
+            return False
+        return isinstance(self.run.failure, NoData) and self.last_success is None
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -65,19 +71,18 @@ class Guard:
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         deadline: float = DEADLINE,
+        begin: Callable[[threading.Thread], None] = threading.Thread.start,
     ) -> None:
         self._watched = [Watched(collector) for collector in collectors]
         self._now = monotonic
         self._wall = wall
         self._deadline = deadline
+        self._begin = begin
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Run all once; those that have nothing here are gone for good."""
-        for watched, run in self._run_all():
-            if run.done.is_set() and isinstance(run.failure, NoData):
-                self._watched.remove(watched)
-                log.info("nothing to collect collector=%s", watched.collector.name)
+        self._run_all()
 
     def page(self) -> list[Metric]:
         """The families of all collectors, then their health."""
@@ -93,10 +98,18 @@ class Guard:
 
     def _run_all(self) -> list[tuple[Watched, Run]]:
         with self._lock:
+            self._drop_empty()  # also one that said so after its page had gone
             runs = [(watched, self._run(watched)) for watched in self._watched]
         for _, run in runs:
             run.done.wait(max(0.0, run.started + self._deadline - self._now()))
-        return runs
+        with self._lock:
+            self._drop_empty()
+            return [(watched, run) for watched, run in runs if watched in self._watched]
+
+    def _drop_empty(self) -> None:
+        for watched in [one for one in self._watched if one.is_empty()]:
+            self._watched.remove(watched)
+            log.info("nothing to collect collector=%s", watched.collector.name)
 
     def _run(self, watched: Watched) -> Run:
         """The run in progress, else a new one."""
@@ -104,7 +117,13 @@ class Guard:
             return watched.run
         watched.run = run = Run(self._now())
         name = f"collector-{watched.collector.name}"
-        threading.Thread(target=self._work, args=(watched, run), name=name, daemon=True).start()
+        try:
+            self._begin(
+                threading.Thread(target=self._work, args=(watched, run), name=name, daemon=True)
+            )
+        except RuntimeError as error:  # the machine has no thread left; the next page asks again
+            run.failure = error
+            run.done.set()
         return run
 
     def _work(self, watched: Watched, run: Run) -> None:

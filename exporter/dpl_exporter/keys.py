@@ -115,7 +115,10 @@ class Keys:
 
 
 class WrongKeys:
-    """Wrong keys per peer address, at most 100 in a minute."""
+    """Wrong keys per peer address, at most 100 in a minute.
+
+    Of 10,000 addresses; then the one that has been silent longest is forgotten.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._now = monotonic
@@ -124,9 +127,10 @@ class WrongKeys:
     def count(self, peer: str) -> None:
         """Raises: TooManyWrongKeys."""
         now = self._now()
+        times = self._times.pop(peer, None) or deque(maxlen=WRONG_KEYS)
         if len(self._times) >= MOST_PEERS:
-            self._times.clear()
-        times = self._times.setdefault(peer, deque(maxlen=WRONG_KEYS))
+            del self._times[next(iter(self._times))]
+        self._times[peer] = times
         if len(times) == WRONG_KEYS and now - times[0] < WRONG_WINDOW:
             wait = int(WRONG_WINDOW - (now - times[0])) + 1
             raise TooManyWrongKeys(

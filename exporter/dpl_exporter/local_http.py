@@ -1,7 +1,9 @@
 """One GET (or a small POST) within a deadline that holds for the whole exchange.
 
 http.client's own time-out counts from byte to byte: a server that sends one byte a second would
-hold a collector for ever. Here every wait on the socket gets what is left.
+hold a collector for ever. Here every wait on the socket gets what is left. The system's look-up of
+a name takes no time-out, so it has a thread of its own, which the caller leaves behind when time is
+up; the resolver ends it (within half a minute, as systems are set up).
 """
 
 import http.client
@@ -9,15 +11,28 @@ import io
 import json
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+from dpl_exporter.addresses import is_loopback
 from dpl_exporter.errors import LlmBadAnswer, LlmUnreachable
 
 LARGEST_ANSWER = 8 * 2**20
+
+Place = tuple[int, tuple[Any, ...]]
+"""Address family, and the address as `socket.connect` takes it."""
+LookUp = Callable[[str, int], Sequence[Place]]
+"""(host, port) -> where it may be reached. Raises: OSError, UnicodeError."""
+
+
+def look_up(host: str, port: int) -> Sequence[Place]:
+    """Source: getaddrinfo(3)."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +66,34 @@ class Answer:
 class Calls:
     """Calls to one base URL that all share one deadline."""
 
-    def __init__(self, base: str, seconds: float) -> None:
+    def __init__(self, base: str, seconds: float, look_up: LookUp = look_up) -> None:
         self._base = base
+        self._look_up = look_up
         self._deadline = time.monotonic() + seconds
 
     def get(self, path: str) -> Answer:
         """Raises: LlmUnreachable, LlmBadAnswer (no HTTP, or too large)."""
-        return exchange("GET", self._base + path, None, self._deadline)
+        return exchange("GET", self._base + path, None, self._deadline, self._look_up)
+
+    def told(self, path: str) -> Mapping[str, object]:
+        """A JSON object; empty where the server does not tell (a key is needed, an old version).
+
+        Raises: LlmUnreachable.
+        """
+        try:
+            return self.get(path).mapping()
+        except LlmBadAnswer:
+            return {}
 
     def post(self, path: str, document: object) -> Answer:
         """Raises: LlmUnreachable, LlmBadAnswer."""
-        return exchange("POST", self._base + path, json.dumps(document).encode(), self._deadline)
+        body = json.dumps(document).encode()
+        return exchange("POST", self._base + path, body, self._deadline, self._look_up)
 
 
-def exchange(method: str, url: str, body: bytes | None, deadline: float) -> Answer:
+def exchange(
+    method: str, url: str, body: bytes | None, deadline: float, look_up: LookUp = look_up
+) -> Answer:
     """`deadline` is on the monotonic clock. Redirects are not followed, proxies not used.
 
     Raises: LlmUnreachable, LlmBadAnswer.
@@ -77,8 +106,7 @@ def exchange(method: str, url: str, body: bytes | None, deadline: float) -> Answ
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("ascii", "replace")
     try:
-        with socket.create_connection((host, port), timeout=_left(deadline)) as plain:
-            plain.settimeout(_left(deadline))
+        with _connected(_places(host, port, look_up, deadline), deadline) as plain:
             if parts.scheme == "https":
                 context = ssl.create_default_context()
                 with context.wrap_socket(plain, server_hostname=host) as secret:
@@ -90,6 +118,49 @@ def exchange(method: str, url: str, body: bytes | None, deadline: float) -> Answ
         raise LlmUnreachable("no answer in time") from None
     except (OSError, UnicodeError) as error:
         raise LlmUnreachable(f"no connection ({type(error).__name__})") from None
+
+
+def _places(host: str, port: int, look_up: LookUp, deadline: float) -> Sequence[Place]:
+    """Raises: TimeoutError; what `look_up` raises; OSError where there is no thread to be had."""
+    if is_loopback(host):
+        return look_up(host, port)  # asks nobody
+    found: list[Sequence[Place]] = []
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            found.append(look_up(host, port))
+        except (OSError, UnicodeError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="look-up", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+    thread.join(_left(deadline))
+    if failures:
+        raise failures[0]
+    if not found:
+        raise TimeoutError
+    return found[0]
+
+
+def _connected(places: Sequence[Place], deadline: float) -> socket.socket:
+    """To the first that takes us. Raises: OSError."""
+    failure = OSError("the name has no address")
+    for family, address in places:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(_left(deadline))
+            sock.connect(address)
+            sock.settimeout(_left(deadline))
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure
 
 
 def _talk(sock: socket.socket, method: str, request: bytes, deadline: float) -> Answer:

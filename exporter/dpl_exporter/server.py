@@ -2,8 +2,9 @@
 
 cheroot answers **twice** to a request with both Content-Length and Transfer-Encoding, and to one
 with two Content-Lengths: whoever stands before it may take the second answer for another's. It
-takes `Content-Length: -5`, lets one client dribble a request for ever, and shakes hands for TLS
-on the thread that accepts. Here such requests are refused and the connection is closed.
+takes `Content-Length: -5`, reads a body of any length into memory where nobody asked for it, lets
+one client dribble a request for ever, and shakes hands for TLS on the thread that accepts. Here
+such requests are refused and the connection is closed.
 """
 
 import json
@@ -23,7 +24,7 @@ from cheroot.ssl import Adapter
 
 from dpl_exporter.addresses import Address
 from dpl_exporter.errors import SettingsError
-from dpl_exporter.web import Web
+from dpl_exporter.web import LARGEST_DRAIN, Web
 
 THREADS = 16
 LARGEST_HEAD = 16 * 1024
@@ -136,6 +137,7 @@ class Server(wsgi.Server):
 
     ConnectionClass = Connection
     max_request_header_size = LARGEST_HEAD
+    max_request_body_size = LARGEST_DRAIN
     keep_alive_conn_limit = 64
     expiration_interval = 0.2
 

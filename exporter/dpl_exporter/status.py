@@ -17,26 +17,33 @@ CPU = "dpl_node_cpu_seconds_total"
 
 
 class Readings:
-    """Families as values."""
+    """Families as values, looked for when they are asked for: a page of 400 series needs six."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
-        self._samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
-        for family in families:
-            for sample in family.samples:
-                self._samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+        self._families = tuple(families)
+
+    def _series(self, name: str) -> list[tuple[Mapping[str, str], float]]:
+        """(labels, value); the family of a counter lacks the _total of its series."""
+        return [
+            (sample.labels, sample.value)
+            for family in self._families
+            if name.startswith(family.name)
+            for sample in family.samples
+            if sample.name == name
+        ]
 
     def value(self, name: str) -> float | None:
         """The sum of all series; None where there is none."""
-        found = self._samples.get(name)
+        found = self._series(name)
         return sum(value for _, value in found) if found else None
 
     def by(self, name: str, label: str) -> dict[str, float]:
         """The values of one family by a label."""
-        return {labels.get(label, ""): value for labels, value in self._samples.get(name, [])}
+        return {labels.get(label, ""): value for labels, value in self._series(name)}
 
     def label(self, name: str, label: str) -> str | None:
         """The label of the first series."""
-        found = self._samples.get(name)
+        found = self._series(name)
         return found[0][0].get(label) if found else None
 
     def totals(self) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Rates from two snapshots of counters, for /status."""
 
-from collections import deque
 from collections.abc import Mapping
 
 LEAST = 1.0
@@ -9,14 +8,16 @@ MOST_SNAPSHOTS = 8
 
 
 class Throughput:
-    """Remembers a few snapshots. Times are monotonic seconds."""
+    """Remembers a few snapshots. Times are monotonic seconds. Safe from many threads: the past is
+    replaced, never changed; of two snapshots at once one may be lost."""
 
     def __init__(self) -> None:
-        self._past: deque[tuple[float, Mapping[str, float]]] = deque(maxlen=MOST_SNAPSHOTS)
+        self._past: tuple[tuple[float, Mapping[str, float]], ...] = ()
 
     def add(self, now: float, totals: Mapping[str, float]) -> None:
-        if not self._past or now - self._past[-1][0] >= LEAST:
-            self._past.append((now, totals))
+        past = self._past
+        if not past or now - past[-1][0] >= LEAST:
+            self._past = (*past, (now, totals))[-MOST_SNAPSHOTS:]
 
     def rates(self, now: float, totals: Mapping[str, float]) -> dict[str, float | None]:
         """Per second, against the newest snapshot that is old enough.

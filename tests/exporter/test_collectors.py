@@ -22,7 +22,7 @@ from dpl_exporter.collectors.memory import Memory, MemoryCollector, read_memory
 from dpl_exporter.collectors.network import Device, NetworkCollector
 from dpl_exporter.collectors.temperature import TemperatureCollector
 from dpl_exporter.desk import LeaseDesk
-from dpl_exporter.errors import NoData
+from dpl_exporter.errors import Failed, NoData
 from dpl_exporter.settings import IGNORED_DEVICES
 from dpl_exporter.slots import Slots
 from tests.exporter.values import by, labels, only, values_of
@@ -216,6 +216,22 @@ def test_the_model_store_is_found_where_the_environment_says_even_before_it_exis
     assert found[0].mountpoint == mountpoint_of(tmp_path)
     assert found[0].role == "models", "a filesystem with several roles is told once, as this"
     assert len({one.mountpoint for one in found}) == len(found)
+
+
+def test_a_path_that_cannot_be_read_hides_no_other_and_is_a_failure() -> None:
+    """A stale network mount looks like this."""
+    stale = Path("/" + "x" * 300)
+    collector = FilesystemCollector(
+        lambda: read_filesystems([("models", stale), ("root", Path("/"))])
+    )
+
+    with pytest.raises(Failed) as failure:
+        list(collector.collect())
+    values = values_of(failure.value.families)
+
+    assert str(stale)[:50] in failure.value.message
+    assert set(by(values, "dpl_node_filesystem_size_bytes", "mountpoint")) == {"/"}
+    assert by(values, "dpl_node_filesystem_info", "role") == {"root": 1.0, "models": 1.0}
 
 
 def test_the_usual_stores_are_found_where_they_exist(tmp_path: Path) -> None:

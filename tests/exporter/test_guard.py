@@ -247,6 +247,52 @@ def test_one_that_hangs_at_the_start_is_kept(release: threading.Event) -> None:
     assert success(values_of(guard.page())) == {"gpu": 0.0}
 
 
+def test_one_that_finds_nothing_only_after_the_first_page_leaves_no_trace_either(
+    release: threading.Event,
+) -> None:
+    """A driver that takes its time to say no must not be a failure for ever."""
+    rounds: list[float] = []
+
+    def slowly_nothing() -> Iterable[Metric]:
+        rounds.append(time.monotonic())
+        release.wait(HANG)
+        raise NoData("no driver")
+
+    guard = make(Scripted("gpu", slowly_nothing), Scripted("a", says(1.0)))
+    guard.start()
+    first = success(values_of(guard.page()))
+    release.set()
+    for _ in range(200):
+        if not any(one.name == "collector-gpu" for one in threading.enumerate()):
+            break
+        time.sleep(0.02)
+
+    assert first == {"gpu": 0.0, "a": 1.0}
+    assert success(values_of(guard.page())) == {"a": 1.0}
+    assert len(rounds) == 1, "it is not asked again"
+
+
+def test_a_machine_without_threads_to_spare_still_has_a_page() -> None:
+    begun: list[str] = []
+
+    def begin(thread: threading.Thread) -> None:
+        begun.append(thread.name)
+        if thread.name == "collector-poor" and len(begun) < 4:
+            raise RuntimeError("can't start new thread")
+        thread.start()
+
+    collectors = [Scripted("poor", says(1.0)), Scripted("a", says(2.0, "dpl_b"))]
+    guard = Guard(collectors, monotonic=Clock(), wall=lambda: 1000.0, begin=begin)
+
+    poor = values_of(guard.page())
+    guard.page()
+    again = values_of(guard.page())
+
+    assert success(poor) == {"poor": 0.0, "a": 1.0}
+    assert only(poor, "dpl_b") == 2.0
+    assert success(again) == {"poor": 1.0, "a": 1.0}
+
+
 def test_a_failure_with_families_serves_those_now_and_the_last_ones_of_the_others() -> None:
     def both(up: float) -> list[Metric]:
         return [*gauge("dpl_test_up", "Up.", up), *gauge("dpl_test_value", "A value.", 4.0)]

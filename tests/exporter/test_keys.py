@@ -14,7 +14,15 @@ from dpl_exporter.errors import (
     SettingsError,
     TooManyWrongKeys,
 )
-from dpl_exporter.keys import WRONG_KEYS, WRONG_WINDOW, Keys, Role, read_keys
+from dpl_exporter.keys import (
+    MOST_PEERS,
+    WRONG_KEYS,
+    WRONG_WINDOW,
+    Keys,
+    Role,
+    WrongKeys,
+    read_keys,
+)
 
 
 def entry(key: str, role: str = "operator", **more: object) -> dict[str, object]:
@@ -134,6 +142,26 @@ def test_wrong_keys_from_one_address_are_limited_right_ones_are_not(tmp_path: Pa
         wrong("10.0.0.1")
 
     assert 1 <= int(refused.value.headers["Retry-After"]) <= 61
+
+
+def test_a_flood_of_addresses_frees_only_those_that_were_silent_longest() -> None:
+    """Otherwise who guesses keys starts afresh by calling from many addresses."""
+    wrong = WrongKeys(lambda: 0.0)
+    wrong.count("silent")
+    for _ in range(WRONG_KEYS):
+        wrong.count("guesser")
+    for i in range(MOST_PEERS - 1):
+        wrong.count(f"peer-{i}")
+
+    with pytest.raises(TooManyWrongKeys):
+        wrong.count("guesser")
+    for i in range(MOST_PEERS - 1):
+        wrong.count(f"other-{i}")
+    with pytest.raises(TooManyWrongKeys):
+        wrong.count("guesser")
+    for i in range(MOST_PEERS):
+        wrong.count(f"last-{i}")
+    wrong.count("guesser")
 
 
 GOOD = hashlib.sha256(b"x").hexdigest()

@@ -89,6 +89,19 @@ def test_ollama_is_asked_for_weights_once_per_digest() -> None:
     assert len(asked) == 1
 
 
+def test_ollama_a_digest_that_is_gone_is_forgotten() -> None:
+    """A machine on which models are tried for a year would remember them all."""
+    with status_server(ollama_answers()) as server:
+        probe = Probe(server.url)
+        tags = server.answers["/api/tags"]
+        for now in (tags, say({"models": []}), tags):
+            server.answers["/api/tags"] = now
+            probe.values()
+        asked = [path for path in server.asked if path == "/api/show smollm2:135m"]
+
+    assert len(asked) == 2
+
+
 def test_ollama_loads_and_unloads_that_are_seen_are_counted_from_zero() -> None:
     with status_server(ollama_answers()) as server:
         probe = Probe(server.url)

@@ -6,6 +6,7 @@ import threading
 import time
 
 import psutil
+import pytest
 
 from dpl_exporter.collectors.llm_process import (
     EVERY,
@@ -47,6 +48,31 @@ def test_where_nobody_is_seen_to_listen_the_name_counts() -> None:
     assert find_processes(port, ("no such program",)) == []
 
 
+def test_where_connections_may_not_be_seen_at_all_the_name_counts() -> None:
+    """On a Mac that is every user but root."""
+
+    def refused(_port: int) -> set[int]:
+        raise psutil.AccessDenied
+
+    assert os.getpid() in [one.pid for one in find_processes(1, (ME.name(),), refused)]
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("https://localhost", 443), ("http://localhost", 80), ("https://localhost:8443", 8443)],
+)
+def test_a_url_without_a_port_means_its_schemes(url: str, port: int) -> None:
+    ports: list[int] = []
+
+    def find(port: int, _names: tuple[str, ...]) -> list[psutil.Process]:
+        ports.append(port)
+        return []
+
+    settled(LlmProcesses(url, time.monotonic, find=find))
+
+    assert ports == [port]
+
+
 def test_this_process_uses_memory() -> None:
     usage = read_usage(ME)
 
@@ -80,6 +106,21 @@ def test_cpu_time_never_falls_when_a_runner_ends() -> None:
     values = values_of(processes.families("ollama"))
 
     assert only(values, "dpl_llm_process_cpu_seconds_total") == 8.0
+
+
+def test_a_process_that_was_not_to_be_read_once_is_not_counted_twice() -> None:
+    usages: dict[psutil.Process, Usage] = {ME: Usage(1, 5.0), INIT: Usage(1, 2.0)}
+    processes = LlmProcesses(
+        URL, time.monotonic, find=lambda _port, _names: [ME, INIT], read=usages.get
+    )
+    settled(processes)
+    del usages[INIT]
+    values_of(processes.families("ollama"))
+    usages[INIT] = Usage(1, 2.5)
+
+    values = values_of(processes.families("ollama"))
+
+    assert only(values, "dpl_llm_process_cpu_seconds_total") == 7.5
 
 
 def test_the_page_never_waits_for_the_walk_and_it_is_made_once_in_thirty_seconds() -> None:

@@ -4,12 +4,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from dpl_exporter.errors import LlmBadAnswer, LlmError, LlmUnreachable
-from dpl_exporter.local_http import LARGEST_ANSWER, Calls
+from dpl_exporter.local_http import LARGEST_ANSWER, Calls, Place
 from tests.fakes.llm_status import Said, black_hole, say, status_server
 
 PATIENCE = 10.0
@@ -35,6 +35,18 @@ def raw_server(pieces: list[bytes], pause: float) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         thread.join(PATIENCE)
+
+
+@contextmanager
+def full_server() -> Iterator[tuple[str, int]]:
+    """Its queue is full: who connects now waits for the end of time."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        address: tuple[str, int] = server.getsockname()
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(address)
+        yield address
 
 
 def test_an_answer_comes_whole_with_its_status_and_type() -> None:
@@ -100,7 +112,52 @@ def test_an_endless_answer_is_refused() -> None:
             Calls(url, PATIENCE).get("/")
 
 
-@pytest.mark.parametrize("url", ["http://no-such-host.invalid", "http://[::1", "http://a\x00b"])
+def test_a_name_server_that_is_silent_is_cut_off() -> None:
+    """The system's own look-up has no time-out that we could set."""
+    release = threading.Event()
+
+    def silent(_host: str, _port: int) -> list[Place]:
+        release.wait(PATIENCE)
+        return []
+
+    started = time.monotonic()
+    with pytest.raises(LlmUnreachable):
+        Calls("http://gpu-1.lan:8080", 0.2, silent).get("/")
+    took = time.monotonic() - started
+    release.set()
+
+    assert took < 1.5
+
+
+def test_addresses_of_one_name_share_the_deadline_and_the_next_one_is_tried() -> None:
+    closed = ("127.0.0.1", 9)
+    with status_server({"/x": say({"a": 1})}) as server:
+        open_ = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+
+        def both(_host: str, _port: int) -> list[Place]:
+            return [(socket.AF_INET, address) for address in (closed, open_)]
+
+        assert Calls("http://gpu-1.lan", PATIENCE, both).get("/x").status == 200
+    with full_server() as address:
+
+        def many(_host: str, _port: int) -> list[Place]:
+            return [(socket.AF_INET, address)] * 20
+
+        started = time.monotonic()
+        with pytest.raises(LlmUnreachable):
+            Calls("http://gpu-1.lan", 0.2, many).get("/")
+
+        assert time.monotonic() - started < 1.5
+
+
+def test_a_name_without_addresses_is_unreachable() -> None:
+    with pytest.raises(LlmUnreachable):
+        Calls("http://gpu-1.lan", PATIENCE, lambda _host, _port: []).get("/")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b", "http://no-such-host.invalid", "http://[::1", "http://a\x00b"]
+)
 def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
     with pytest.raises((LlmUnreachable, ValueError)):
         Calls(url, PATIENCE).get("/")

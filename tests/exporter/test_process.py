@@ -74,6 +74,18 @@ def test_an_address_of_another_machine_is_one_line_and_2(tmp_path: Path) -> None
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".lan"])
+def test_a_name_that_cannot_be_one_is_one_line_and_2(tmp_path: Path, host: str) -> None:
+    listen = f"{host}:8001"
+    status, _, err = run(tmp_path, "--listen", listen, "--insecure-open", "--llm-url", NOWHERE)
+
+    (line,) = [line for line in err.splitlines() if line.startswith("dpl-exporter: ")]
+    assert status == 2
+    assert f"cannot listen on {listen}: " in line
+    assert "--listen" in line
+    assert "Traceback" not in err
+
+
 def test_a_black_holed_llm_server_is_told_as_down_and_hides_nothing(tmp_path: Path) -> None:
     with black_hole() as llm, running(tmp_path, "--llm-url", llm) as exporter:
         pages = [exporter.page(frozenset({"llm"})) for _ in range(3)]

@@ -83,6 +83,20 @@ def test_the_newest_snapshot_that_is_old_enough_counts() -> None:
     assert throughput.rates(19.5, {"a": 200.0}) == {"a": 20.0 / 1.5}
 
 
+def test_a_snapshot_that_comes_in_between_disturbs_no_rate() -> None:
+    """A scrape and /status run on threads of their own."""
+    throughput = Throughput()
+    throughput.add(0.0, {"a": 0.0})
+    throughput.add(9.5, {"a": 95.0})
+
+    class Meanwhile(float):
+        def __sub__(self, other: float) -> float:
+            throughput.add(float(self) + 5.0, {"a": 500.0})
+            return float(self) - other
+
+    assert throughput.rates(Meanwhile(10.0), {"a": 100.0}) == {"a": 10.0}
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e12)), max_size=20))
 def test_a_rate_is_never_negative(steps: list[tuple[float, float]]) -> None:
@@ -94,6 +108,22 @@ def test_a_rate_is_never_negative(steps: list[tuple[float, float]]) -> None:
         throughput.add(now, {"a": total})
 
         assert rate is None or rate >= 0.0
+
+
+def test_a_reading_is_looked_up_by_its_whole_name() -> None:
+    readings = Readings(
+        [
+            *gauge("dpl_node_load1", "x", 1.0),
+            *gauge("dpl_node_load15", "x", 15.0),
+            *counters("dpl_node_disk_read_bytes_total", "x", "device", {"a": 2.0, "b": 3.0}),
+        ]
+    )
+
+    assert readings.value("dpl_node_load1") == 1.0
+    assert readings.value("dpl_node_load15") == 15.0
+    assert readings.value("dpl_node_load") is None
+    assert readings.value("dpl_node_disk_read_bytes_total") == 5.0
+    assert readings.by("dpl_node_disk_read_bytes_total", "device") == {"a": 2.0, "b": 3.0}
 
 
 def models(**loaded: bool) -> Readings:

@@ -1,12 +1,15 @@
 """What the exporter answers, over the wire, from a real process; hostile bytes included."""
 
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 
+import dpl_exporter
+from dpl_exporter.errors import Refused
 from tests.exporter.process import Running, error_of, post, raw
 from tests.exporter.values import by, only, values_of, values_on
 from tests.fakes.llm_status import Said, StatusServer
@@ -210,11 +213,33 @@ def test_on_loopback_every_loopback_name_is_answered(exporter: Running, host: st
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Host": "localhost", "Origin": "http://localhost"},
     ],
 )
-def test_a_page_of_another_site_locks_nothing(exporter: Running, headers: dict[str, str]) -> None:
+def test_a_page_in_a_browser_locks_nothing(exporter: Running, headers: dict[str, str]) -> None:
     assert exporter.call("POST", "/lock", headers=headers).status == 403
+    assert exporter.call("POST", "/unlock", headers=headers).status == 403
     assert exporter.call("GET", "/status").json()["locked"] is False
+
+
+def test_a_program_that_fetches_as_node_js_does_may_lock(exporter: Running) -> None:
+    """Its fetch sends Sec-Fetch-Mode, and no other header of a browser."""
+    headers = {"Sec-Fetch-Mode": "cors", "Accept-Language": "*"}
+
+    assert exporter.call("POST", "/lock", headers=headers).status == 200
+
+
+def test_every_status_of_an_error_is_in_the_readme() -> None:
+    readme = (Path(dpl_exporter.__file__).parents[1] / "README.md").read_text()
+    (errors,) = (part for part in readme.split("\n\n") if part.startswith("Errors are"))
+    kinds: list[type[Refused]] = [Refused, *Refused.__subclasses__()]
+    ours = {kind.status[:3] for kind in kinds}
+
+    assert "413" in ours
+    for status in ours | {"408", "411"}:
+        assert re.search(rf"\b{status}\b", errors), status
 
 
 def test_leases_are_on_the_page(exporter: Running) -> None:

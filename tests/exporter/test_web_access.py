@@ -79,6 +79,21 @@ def test_beyond_loopback_any_host_is_answered(tmp_path: Path, llm: StatusServer)
         assert exporter.call("GET", "/-/ready", headers={"Host": "gpu-1.lan:8001"}).status == 200
 
 
+def test_beyond_loopback_a_page_whose_name_was_made_to_point_here_locks_nothing(
+    tmp_path: Path, llm: StatusServer
+) -> None:
+    """To the browser it is the page's own site: Host and Origin agree."""
+    rebound = {"Host": "evil.com:8001", "Origin": "http://evil.com:8001"}
+    flags = ("--llm-url", llm.url, "--insecure-open")
+    with running(tmp_path, *flags, listen="0.0.0.0:0") as exporter:
+        exporter.url = exporter.url.replace("0.0.0.0", "127.0.0.1")
+        answers = [exporter.call("POST", path, headers=rebound) for path in ("/lock", "/unlock")]
+        status = exporter.call("GET", "/status").json()
+
+    assert [answer.status for answer in answers] == [403, 403]
+    assert status["locked"] is False
+
+
 SELF_SIGNED = (
     *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
     *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),

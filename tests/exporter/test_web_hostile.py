@@ -6,12 +6,14 @@ import threading
 import time
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from tests.exporter.process import Running, error_of, post, raw
 
 HOST = b"Host: 127.0.0.1\r\n"
 PATIENCE = 20.0
+MEBIBYTE = 2**20
 
 
 BAD_LOCKS = [
@@ -164,3 +166,35 @@ def test_a_client_that_dribbles_is_cut_off_and_others_do_not_wait(exporter: Runn
     assert others == [200] * 5
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert cut.is_set()
+
+
+@pytest.mark.parametrize("line", [b"POST /lock", b"POST /nowhere", b"PUT /metrics", b"GET /status"])
+def test_a_body_of_ten_gigabytes_fills_no_memory_and_is_cut_off(
+    exporter: Running, line: bytes
+) -> None:
+    """Whoever can connect, key or not, can announce it."""
+    process = psutil.Process(exporter.process.pid)
+    before = process.memory_info().rss
+    address = urlsplit(exporter.url)
+    sent = 0
+    with socket.create_connection((address.hostname or "", address.port or 0), PATIENCE) as sock:
+        sock.sendall(line + b" HTTP/1.1\r\n" + HOST + b"Content-Length: 10000000000\r\n\r\n")
+        try:
+            while sent < 128 * MEBIBYTE:
+                sock.sendall(b"x" * MEBIBYTE)
+                sent += MEBIBYTE
+        except OSError:
+            pass
+        grown = process.memory_info().rss - before
+
+    assert sent < 128 * MEBIBYTE
+    assert grown < 16 * MEBIBYTE
+    assert exporter.call("GET", "/-/ready").status == 200
+
+
+def test_an_announced_body_that_is_too_large_is_told_so(exporter: Running) -> None:
+    answer = raw(exporter, POST + b"Content-Length: 10000000000\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"Connection: close" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]

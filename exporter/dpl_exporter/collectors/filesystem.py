@@ -9,6 +9,7 @@ import psutil
 from prometheus_client import Metric
 
 from dpl_exporter.collectors.base import Collector, gauges, info
+from dpl_exporter.errors import Failed
 
 ROLES = ("models", "data", "root")
 """Strongest first: a filesystem that is several of them is told once."""
@@ -16,16 +17,18 @@ ROLES = ("models", "data", "root")
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
-    """Bytes and inodes; inodes are None on Windows and where the filesystem has no such limit."""
+    """Bytes and inodes; None where they cannot be read (`problem` says why), inodes also on Windows
+    and where the filesystem has no such limit."""
 
     mountpoint: str
     device: str
     fstype: str
     role: str
-    size: int
-    available: int
-    files: int | None
-    files_free: int | None
+    size: int | None = None
+    available: int | None = None
+    files: int | None = None
+    files_free: int | None = None
+    problem: str = ""
 
 
 def watched_paths(environment: Mapping[str, str], more: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -39,7 +42,7 @@ def watched_paths(environment: Mapping[str, str], more: Sequence[Path]) -> list[
         Path("/usr/share/ollama/.ollama/models"),
         home / ".cache/huggingface",
     )
-    found = stores or [path for path in usual if path.is_dir()]
+    found = stores or [path for path in usual if os.path.isdir(path)]  # False where not ours to see
     root = Path(home.anchor or "/")
     return [
         *(("models", path) for path in found),
@@ -49,35 +52,56 @@ def watched_paths(environment: Mapping[str, str], more: Sequence[Path]) -> list[
 
 
 def read_filesystems(paths: Sequence[tuple[str, Path]]) -> list[Filesystem]:
-    """Source: psutil.disk_usage, psutil.disk_partitions, os.statvfs."""
-    known = {part.mountpoint: part for part in psutil.disk_partitions(all=True)}
+    """One that cannot be read (a stale network mount) has a `problem` and hides no other.
+
+    Source: psutil.disk_usage, psutil.disk_partitions, os.statvfs.
+    """
+    mounts = psutil.disk_partitions(all=True)
+    known = {part.mountpoint: (part.device, part.fstype) for part in mounts}
     found: dict[str, Filesystem] = {}
     for role, path in sorted(paths, key=lambda one: ROLES.index(one[0])):
-        mountpoint = mountpoint_of(path)
-        if mountpoint in found:
-            continue
-        usage = psutil.disk_usage(mountpoint)
-        part = known.get(mountpoint)
-        files, files_free = _inodes(mountpoint)
-        found[mountpoint] = Filesystem(
-            mountpoint=mountpoint,
-            device=part.device if part else "",
-            fstype=part.fstype if part else "",
-            role=role,
-            size=usage.total,
-            available=usage.free,
-            files=files,
-            files_free=files_free,
-        )
+        mountpoint = str(path)
+        try:
+            mountpoint = mountpoint_of(path)
+            if mountpoint not in found:
+                found[mountpoint] = _read(role, mountpoint, *known.get(mountpoint, ("", "")))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            found[mountpoint] = Filesystem(mountpoint, "", "", role, problem=reason)
     return list(found.values())
 
 
 def mountpoint_of(path: Path) -> str:
-    """Where the filesystem of `path`, or of its nearest parent that exists, is mounted."""
+    """Where the filesystem of `path`, or of its nearest parent that we may see, is mounted.
+
+    Raises: OSError where a filesystem on the way does not answer as it should.
+    """
     place = Path(os.path.realpath(path))
-    while not (place.exists() and os.path.ismount(place)) and place != place.parent:
+    while not (_is_seen(place) and os.path.ismount(place)) and place != place.parent:
         place = place.parent
     return str(place)
+
+
+def _is_seen(place: Path) -> bool:
+    try:
+        return place.exists()
+    except PermissionError:
+        return False
+
+
+def _read(role: str, mountpoint: str, device: str, fstype: str) -> Filesystem:
+    usage = psutil.disk_usage(mountpoint)
+    files, files_free = _inodes(mountpoint)
+    return Filesystem(
+        mountpoint=mountpoint,
+        device=device,
+        fstype=fstype,
+        role=role,
+        size=usage.total,
+        available=usage.free,
+        files=files,
+        files_free=files_free,
+    )
 
 
 def _inodes(mountpoint: str) -> tuple[int | None, int | None]:
@@ -88,7 +112,10 @@ def _inodes(mountpoint: str) -> tuple[int | None, int | None]:
 
 
 class FilesystemCollector(Collector):
-    """dpl_node_filesystem_*{mountpoint}."""
+    """dpl_node_filesystem_*{mountpoint}.
+
+    Raises: Failed with the families of the others where one cannot be read.
+    """
 
     name = "filesystem"
 
@@ -97,6 +124,13 @@ class FilesystemCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         found = self._read()
+        families = tuple(self._families(found))
+        problems = [f"{one.mountpoint}: {one.problem}" for one in found if one.problem]
+        if problems:
+            raise Failed("; ".join(problems), families)
+        return families
+
+    def _families(self, found: Sequence[Filesystem]) -> Iterable[Metric]:
         for name, text, pick in _GAUGES:
             values = {one.mountpoint: pick(one) for one in found}
             yield from gauges(f"dpl_node_filesystem_{name}", text, "mountpoint", values)

@@ -145,22 +145,15 @@ def detect(calls: Calls) -> str:
     Raises: LlmUnreachable; LlmBadAnswer where it answers as no kind that we know, which is also
     what a llama.cpp that still loads does.
     """
-    listed = _asked(calls, "/v1/models")
+    listed = calls.told("/v1/models")
     for row in rows(listed, "data")[:1]:
         owner = OWNERS.get(text(row, "owned_by"))
         if owner:
             return owner
-    if text(_asked(calls, "/api/version"), "version"):
+    if text(calls.told("/api/version"), "version"):
         return "ollama"
-    if isinstance(_asked(calls, "/api/v0/models").get("data"), list):
+    if isinstance(calls.told("/api/v0/models").get("data"), list):
         return "lmstudio"
     if isinstance(listed.get("data"), list):
         return "openai"
     raise LlmBadAnswer("it answers, but as no kind of LLM server that we know (does it load?)")
-
-
-def _asked(calls: Calls, path: str) -> Mapping[str, object]:
-    try:
-        return calls.get(path).mapping()
-    except LlmBadAnswer:
-        return {}

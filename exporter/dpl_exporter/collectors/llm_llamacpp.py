@@ -42,7 +42,7 @@ class LlamaCppBackend:
     def collect(self, _hello: Mapping[str, object], calls: Calls) -> Iterable[Metric]:
         """Raises: LlmError."""
         models = rows(calls.get("/v1/models").mapping(), "data")
-        props = _optional(calls, "/props")
+        props = calls.told("/props")
         self.version = text(props, "build_info") or self.version
         self.slots = whole(props, "total_slots")
         running, waiting = self._requests(props, calls) if len(models) == 1 else (None, None)
@@ -94,14 +94,6 @@ def _sample(page: str, name: str) -> float | None:
         return float(match[1]) if match else None
     except ValueError:
         return None
-
-
-def _optional(calls: Calls, path: str) -> Mapping[str, object]:
-    """Empty where the server does not tell (a key is needed, an old version)."""
-    try:
-        return calls.get(path).mapping()
-    except LlmBadAnswer:
-        return {}
 
 
 def _model(

@@ -70,6 +70,8 @@ class OllamaBackend:
         """Raises: LlmError."""
         tags = [row for row in rows(calls.get("/api/tags").mapping(), "models") if _is_here(row)]
         running = rows(calls.get("/api/ps").mapping(), "models")
+        here = set(map(_digest, tags))
+        self._shown = {digest: shown for digest, shown in self._shown.items() if digest in here}
         self._ask_about(tags, calls)
         models = self._models(tags, running)
         return model_families(self.kind, models)

@@ -60,7 +60,7 @@ class VllmBackend(OpenAiBackend):
     """Its slots are `max_num_seqs`, which only development mode tells on the wire."""
 
     def learn(self, calls: Calls) -> None:
-        self.version = text(_optional(calls, "/version"), "version")
+        self.version = text(calls.told("/version"), "version")
         answer = calls.get("/server_info")
         found = re.search(rb'max_num_seqs"?\s*[:=]\s*(\d{1,6})', answer.body)
         self.slots = int(found[1]) if answer.status == 200 and found else None
@@ -68,7 +68,7 @@ class VllmBackend(OpenAiBackend):
 
 class SglangBackend(OpenAiBackend):
     def learn(self, calls: Calls) -> None:
-        said = _optional(calls, "/get_server_info")
+        said = calls.told("/get_server_info")
         self.version = text(said, "version")
         self.slots = whole(said, "max_running_requests")
 
@@ -79,7 +79,7 @@ class LmStudioBackend(OpenAiBackend):
     metrics_path = None
 
     def models(self, hello: Mapping[str, object], calls: Calls) -> list[Model]:
-        own = rows(_optional(calls, "/api/v0/models"), "data")
+        own = rows(calls.told("/api/v0/models"), "data")
         if not own:
             return super().models(hello, calls)
         return [
@@ -93,10 +93,3 @@ class LmStudioBackend(OpenAiBackend):
             )
             for row in own
         ]
-
-
-def _optional(calls: Calls, path: str) -> Mapping[str, object]:
-    try:
-        return calls.get(path).mapping()
-    except LlmBadAnswer:
-        return {}

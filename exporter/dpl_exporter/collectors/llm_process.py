@@ -35,13 +35,25 @@ class Usage:
     cpu: float
 
 
-def find_processes(port: int, names: tuple[str, ...]) -> list[psutil.Process]:
-    """Source: psutil.net_connections, psutil.process_iter."""
-    listening = {
+def listeners(port: int) -> set[int]:
+    """Their process ids. Source: psutil.net_connections. Raises: psutil.AccessDenied."""
+    return {
         one.pid
         for one in psutil.net_connections("tcp")
         if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port and one.pid
     }
+
+
+def find_processes(
+    port: int,
+    names: tuple[str, ...],
+    listen: Callable[[int], set[int]] = listeners,
+) -> list[psutil.Process]:
+    """Source: psutil.process_iter."""
+    try:
+        listening = listen(port)
+    except psutil.AccessDenied:  # a Mac shows them to root alone
+        listening = set()
     heads = [one for one in psutil.process_iter() if one.pid in listening]
     if not heads:
         heads = [one for one in psutil.process_iter(["name"]) if one.info["name"] in names]
@@ -74,7 +86,7 @@ class LlmProcesses:
         read: Callable[[psutil.Process], Usage | None] = read_usage,
     ) -> None:
         parts = urlsplit(url)
-        self._port = parts.port or 80
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._is_here = is_loopback(parts.hostname or "")
         self._now = monotonic
         self._find = find
@@ -110,10 +122,12 @@ class LlmProcesses:
         yield cpu
 
     def _count(self, usages: Mapping[psutil.Process, Usage]) -> None:
-        """The total never falls, also when one of the processes ends."""
+        """The total never falls when one of the processes ends, and one that was missed on a page
+        is not counted from its start again."""
         for process, usage in usages.items():
             self._cpu_total += max(0.0, usage.cpu - self._cpu.get(process, 0.0))
-        self._cpu = {process: usage.cpu for process, usage in usages.items()}
+        missed = {one: cpu for one, cpu in self._cpu.items() if one not in usages and _runs(one)}
+        self._cpu = missed | {process: usage.cpu for process, usage in usages.items()}
 
     def _walk_sometimes(self, names: tuple[str, ...]) -> None:
         if self._now() - self._walked_at < EVERY or (self._walk and self._walk.is_alive()):
@@ -127,3 +141,10 @@ class LlmProcesses:
             self._processes = self._find(self._port, names)
         except (psutil.Error, OSError):
             self._processes = []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running()
+    except psutil.Error:
+        return False
