@@ -3,12 +3,14 @@
 A surface turns a client's body into a `ChatRequest`; a dialect turns that into a node's bytes
 and the node's bytes into `Event`s; the surface turns events into the client's bytes. Where both
 sides speak one protocol the bytes travel beside the event and are passed on as they are.
+
+None is `frozen`, which would cost each event more than the rest of it; all are only read.
 """
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChatRequest:
     """What a client asked for, as far as the router must know it; the rest stays in `body`."""
 
@@ -26,7 +28,7 @@ class ChatRequest:
     max_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Usage:
     """Tokens as the node counted them; None where it did not say."""
 
@@ -35,7 +37,7 @@ class Usage:
     cached_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timings:
     """What the engine itself measured: tokens and seconds; None where it did not say.
 
@@ -49,7 +51,7 @@ class Timings:
     load_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delta:
     """A piece of the answer. Both texts may be empty (a role chunk)."""
 
@@ -59,7 +61,7 @@ class Delta:
     """Of the node: those that came together and differ in their text only are told as one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ToolCall:
     """A piece of a tool call; `arguments` is JSON text that may be cut anywhere."""
 
@@ -69,7 +71,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done:
     """The true end of an answer: nothing comes after it."""
 

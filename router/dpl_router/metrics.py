@@ -1,29 +1,21 @@
 """Every metric the router emits, on a registry passed in.
 
 Names, labels and buckets: the observability catalogue, section 1.3. The hot path asks for a handle
-(`model`, `node`, `node_model`: one dict look-up) and counts on children that are resolved already.
+(`model`, `node`, `node_model`: one dict look-up) and counts on tallies that are resolved already,
+in the loop's thread alone (see `tallies`).
 What clients write is no label: see `RouterMetrics.model`.
 """
 
 import platform
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Generic, Literal, TypeVar, get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Enum,
-    Gauge,
-    Histogram,
-    Info,
-    Summary,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Enum, Info
 from prometheus_client.exposition import choose_encoder
 
 from dpl_router import __version__
 from dpl_router.scheduling.types import Reason, Rejection
+from dpl_router.tallies import Count, Family, Level, Page, Sum
 
 Route = Literal["chat", "generate", "completions", "embeddings", "batch"]
 Ended = Literal["ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"]
@@ -51,15 +43,15 @@ LONGEST_EXEMPLAR = 128 - len("request_id")  # OpenMetrics allows 128 characters,
 Word = TypeVar("Word", bound=str)
 
 
-class ByWord(dict[Word, Counter], Generic[Word]):
+class ByWord(dict[Word, Count], Generic[Word]):
     """The counters of one family by its last label, which is a word of a closed set."""
 
-    def __init__(self, family: Counter, *fixed: str) -> None:
+    def __init__(self, family: Family[Count], *fixed: str) -> None:
         super().__init__()
         self._family = family
         self._fixed = fixed
 
-    def __missing__(self, word: Word) -> Counter:
+    def __missing__(self, word: Word) -> Count:
         child = self[word] = self._family.labels(*self._fixed, word)
         return child
 
@@ -73,46 +65,45 @@ class ByWord(dict[Word, Counter], Generic[Word]):
 class ModelFamilies:
     """What is told per model, under the name that the client used."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
-        seconds = partial(Histogram, registry=registry, labelnames=["model"])
-
-        self.requests = counter(
+    def __init__(self, page: Page) -> None:
+        self.requests = page.counts(
             "dpl_router_requests_total", "Finished requests.", ["model", "route", "outcome"]
         )
-        self.in_flight = gauge(
+        self.in_flight = page.levels(
             "dpl_router_requests_in_flight", "Open requests.", ["model", "route"]
         )
-        self.duration = seconds(
-            "dpl_router_request_duration_seconds", "Arrival to last byte.", buckets=WHOLE_REQUEST
+        self.duration = page.buckets(
+            "dpl_router_request_duration_seconds", "Arrival to last byte.", ["model"], WHOLE_REQUEST
         )
-        self.first_token = seconds(
+        self.first_token = page.buckets(
             "dpl_router_time_to_first_token_seconds",
             "Arrival to first token sent.",
-            buckets=FIRST_TOKEN,
+            ["model"],
+            FIRST_TOKEN,
         )
-        self.per_token = seconds(
+        self.per_token = page.buckets(
             "dpl_router_time_per_output_token_seconds",
             "First to last token over the tokens after the first, once per request.",
-            buckets=PER_TOKEN,
+            ["model"],
+            PER_TOKEN,
         )
-        self.queue_wait = seconds(
-            "dpl_router_queue_wait_seconds", "Wait before dispatch.", buckets=FIRST_TOKEN
+        self.queue_wait = page.buckets(
+            "dpl_router_queue_wait_seconds", "Wait before dispatch.", ["model"], FIRST_TOKEN
         )
-        self.tokens = counter(
+        self.tokens = page.counts(
             "dpl_router_tokens_total", "Tokens as the server reported.", ["model", "direction"]
         )
-        self.decisions = counter(
+        self.decisions = page.counts(
             "dpl_router_scheduling_decisions_total", "Why this node.", ["model", "reason"]
         )
-        self.rejections = counter(
+        self.rejections = page.counts(
             "dpl_router_scheduling_rejections_total", "Why none.", ["model", "reason"]
         )
-        self.retries = counter(
+        self.retries = page.counts(
             "dpl_router_retries_total", "Retries before the first byte.", ["model", "reason"]
         )
-        self.queue_depth = gauge("dpl_router_queue_depth", "Waiting for a node.", ["model"])
-        self.queue_limit = gauge("dpl_router_queue_limit", "Places in the queue.", ["model"])
+        self.queue_depth = page.levels("dpl_router_queue_depth", "Waiting for a node.", ["model"])
+        self.queue_limit = page.levels("dpl_router_queue_limit", "Places in the queue.", ["model"])
 
 
 class ModelMetrics:
@@ -134,47 +125,47 @@ class ModelMetrics:
 
     def first_token(self, seconds: float, request_id: str) -> None:
         """`request_id` becomes the exemplar, unless it is longer than OpenMetrics allows."""
-        exemplar = {"request_id": request_id} if len(request_id) <= LONGEST_EXEMPLAR else None
-        self.time_to_first_token.observe(seconds, exemplar)
+        if len(request_id) <= LONGEST_EXEMPLAR:
+            self.time_to_first_token.observe_request(seconds, request_id)
+        else:
+            self.time_to_first_token.observe(seconds)
 
 
 class NodeFamilies:
     """What is told per node. Never a histogram: a page of 18 series a node renders too slowly."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
-
-        self.requests = counter(
+    def __init__(self, page: Page) -> None:
+        self.requests = page.counts(
             "dpl_router_upstream_requests_total", "Attempts per node.", ["node", "outcome"]
         )
-        self.first_token = Summary(
-            "dpl_router_upstream_ttft_seconds", "First token by node.", ["node"], registry=registry
+        self.first_token = page.sums(
+            "dpl_router_upstream_ttft_seconds", "First token by node.", ["node"]
         )
-        self.truncated = counter(
+        self.truncated = page.counts(
             "dpl_router_streams_truncated_total", "Streams without their last event.", ["node"]
         )
-        self.cordoned = gauge("dpl_router_node_cordoned", "1 while cordoned.", ["node"])
-        self.circuit = gauge(
+        self.cordoned = page.levels("dpl_router_node_cordoned", "1 while cordoned.", ["node"])
+        self.circuit = page.levels(
             "dpl_router_circuit_state",
             "0 closed, 1 half, 2 open, also while the router's own check fails.",
             ["node"],
         )
-        self.in_flight = gauge(
+        self.in_flight = page.levels(
             "dpl_router_upstream_in_flight", "Open requests at a node.", ["node", "model"]
         )
-        self.output_tokens = counter(
+        self.output_tokens = page.counts(
             "dpl_router_upstream_output_tokens_total", "Tokens a node wrote.", ["node", "model"]
         )
-        self.decode_seconds = counter(
+        self.decode_seconds = page.counts(
             "dpl_router_upstream_decode_seconds_total",
             "Time a node took for them, summed over requests.",
             ["node", "model"],
         )
 
-    def of_a_node(self) -> tuple[Counter | Gauge | Summary, ...]:
+    def of_a_node(self) -> tuple[Family[Sum] | Family[Count] | Family[Level], ...]:
         return self.first_token, self.truncated, self.cordoned, self.circuit
 
-    def of_a_pair(self) -> tuple[Counter | Gauge, ...]:
+    def of_a_pair(self) -> tuple[Family[Count] | Family[Level], ...]:
         return self.in_flight, self.output_tokens, self.decode_seconds
 
 
@@ -201,50 +192,45 @@ class NodeModelMetrics:
 class LeaseMetrics:
     """The leases that the router holds on nodes."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        counter = partial(Counter, registry=registry)
-
-        self.in_use = Gauge("dpl_router_lock_leases_in_use", "Leases held.", registry=registry)
-        self.acquire_seconds = Histogram(
-            "dpl_router_lock_acquire_seconds",
-            "Time to get a lease.",
-            buckets=CONTROL_CALL,
-            registry=registry,
-        )
+    def __init__(self, page: Page) -> None:
+        self.in_use = page.level("dpl_router_lock_leases_in_use", "Leases held.")
+        self.acquire_seconds = page.buckets(
+            "dpl_router_lock_acquire_seconds", "Time to get a lease.", (), CONTROL_CALL
+        ).labels()
         self.acquisitions = ByWord[LeaseAnswer](
-            counter("dpl_router_lock_acquisitions_total", "Leases asked for.", ["outcome"])
+            page.counts("dpl_router_lock_acquisitions_total", "Leases asked for.", ["outcome"])
         ).from_the_start(get_args(LeaseAnswer))
         self.renewals = ByWord[RenewalAnswer](
-            counter("dpl_router_lock_renewals_total", "Leases kept alive.", ["outcome"])
+            page.counts("dpl_router_lock_renewals_total", "Leases kept alive.", ["outcome"])
         ).from_the_start(get_args(RenewalAnswer))
-        self.lost = counter("dpl_router_lock_leases_lost_total", "Leases that ended under us.")
+        self.lost = page.count("dpl_router_lock_leases_lost_total", "Leases that ended under us.")
 
 
 class ViewMetrics:
     """What the router knows of the fleet, and by which way."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
-
-        self.snapshot_timestamp = gauge(
+    def __init__(self, page: Page) -> None:
+        self.snapshot_timestamp = page.level(
             "dpl_router_load_snapshot_timestamp_seconds",
             "Newest sample time in the view in use; 0 before the first view.",
         )
-        self.snapshot_nodes = gauge("dpl_router_load_snapshot_nodes", "Nodes in it.")
+        self.snapshot_nodes = page.level("dpl_router_load_snapshot_nodes", "Nodes in it.")
         self._mode = Enum(
-            "dpl_router_scheduling_mode", "Mode now.", states=get_args(Mode), registry=registry
+            "dpl_router_scheduling_mode",
+            "Mode now.",
+            states=get_args(Mode),
+            registry=page.registry,
         )
-        self.query_seconds = Histogram(
+        self.query_seconds = page.buckets(
             "dpl_router_prometheus_query_duration_seconds",
             "Cost of queries.",
             ["query"],
-            buckets=CONTROL_CALL,
-            registry=registry,
+            CONTROL_CALL,
         )
         self.query_failures = ByWord[PollFailure](
-            counter("dpl_router_prometheus_query_failures_total", "Failed polls.", ["reason"])
+            page.counts("dpl_router_prometheus_query_failures_total", "Failed polls.", ["reason"])
         ).from_the_start(get_args(PollFailure))
-        self.watchdog_timestamp = gauge(
+        self.watchdog_timestamp = page.level(
             "dpl_router_watchdog_last_received_timestamp_seconds",
             "Last dead-man call; 0 before the first.",
         )
@@ -258,37 +244,31 @@ class RouterMetrics:
     """The whole page. `know_models` first: until then every model is `other`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # A `_created` beside each counter would double the page.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        counter = partial(Counter, registry=registry)
+        page = Page(registry)
 
         self._registry = registry
         self._known: dict[str, None] = {}
         self._with_histograms: set[str] = set()
-        self._model_families = ModelFamilies(registry)
+        self._model_families = ModelFamilies(page)
         self._models: dict[tuple[str, Route], ModelMetrics] = {}
         self._queues: dict[str, tuple[int, int]] = {}
-        self._node_families = NodeFamilies(registry)
+        self._node_families = NodeFamilies(page)
         self._nodes: dict[str, NodeMetrics] = {}
         self._pairs: dict[tuple[str, str], NodeModelMetrics] = {}
-        self.leases = LeaseMetrics(registry)
-        self.view = ViewMetrics(registry)
-        self.scheduling_seconds = Histogram(
-            "dpl_router_scheduling_duration_seconds",
-            "Cost of one decision.",
-            buckets=DECISION,
-            registry=registry,
-        )
+        self.leases = LeaseMetrics(page)
+        self.view = ViewMetrics(page)
+        self.scheduling_seconds = page.buckets(
+            "dpl_router_scheduling_duration_seconds", "Cost of one decision.", (), DECISION
+        ).labels()
         self.client_left = ByWord[Phase](
-            counter("dpl_router_client_disconnects_total", "The client left.", ["phase"])
+            page.counts("dpl_router_client_disconnects_total", "The client left.", ["phase"])
         ).from_the_start(get_args(Phase))
         self.promql_proxy = ByWord[ProxyOutcome](
-            counter("dpl_router_promql_proxy_requests_total", "Proxied queries.", ["outcome"])
+            page.counts("dpl_router_promql_proxy_requests_total", "Proxied queries.", ["outcome"])
         ).from_the_start(get_args(ProxyOutcome))
-        self.config_reloaded = Gauge(
+        self.config_reloaded = page.level(
             "dpl_router_config_last_reload_successful",
             "0 while a bad nodes.yaml is refused and the old one kept.",
-            registry=registry,
         )
         self.config_reloaded.set(1)
         Info("dpl_router_build", "Build.", registry=registry).info(

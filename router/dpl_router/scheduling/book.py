@@ -2,9 +2,9 @@
 have sent. The only count there is: leases and metrics read it."""
 
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import exp, inf
 
 HISTORY = 1024
@@ -33,15 +33,10 @@ class Attempt:
     """Of the node's health when it was sent."""
     crowd: float
     """Requests at the node when it was sent, this one included."""
+    rest: int
+    """Tokens still to come; at first all that are expected."""
     tokens: int = 0
-    rest: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.rest = self.expected
-
-    @property
-    def answered(self) -> bool:
-        return self.tokens > 0
+    """So far; 0 = not one."""
 
 
 class Tally:
@@ -65,7 +60,7 @@ class Tally:
         """`tokens`: the total so far; a lower one than before is old news."""
         if tokens <= attempt.tokens:
             return
-        if not attempt.answered:
+        if not attempt.tokens:
             self.pending -= attempt.prompt
         attempt.tokens = tokens
         rest = max(attempt.expected - tokens, -(-attempt.expected // REST))
@@ -75,9 +70,13 @@ class Tally:
     def remove(self, attempt: Attempt, now: float) -> None:
         self.count -= 1
         self.rest -= attempt.rest
-        if not attempt.answered:
+        if not attempt.tokens:
             self.pending -= attempt.prompt
         self._note(now)
+
+    def sums(self) -> tuple[int, int, int]:
+        """`in_flight`, `pending` and `rest` of a candidate."""
+        return self.count, self.pending, self.rest
 
     def _note(self, now: float) -> None:
         last = self._history[-1][0]
@@ -111,6 +110,8 @@ class Others:
         self._sampled = -inf
 
     def now(self, now: float) -> float:
+        if self.value == self.mean:
+            return self.value
         return faded(self.value, self.mean, self.at, now)
 
     def sampled(self, total: float, own: int, at: float) -> None:
@@ -138,26 +139,16 @@ class Book:
 
     def __init__(self) -> None:
         self._open: dict[str, Attempt] = {}
-        self._counts: dict[tuple[str, str], int] = {}
 
     def opened(self, attempt_id: str, attempt: Attempt) -> None:
         self._open[attempt_id] = attempt
-        key = attempt.node, attempt.model
-        self._counts[key] = self._counts.get(key, 0) + 1
 
     def get(self, attempt_id: str) -> Attempt | None:
         return self._open.get(attempt_id)
 
     def closed(self, attempt_id: str) -> Attempt | None:
-        attempt = self._open.pop(attempt_id, None)
-        if attempt is None:
-            return None
-        key = attempt.node, attempt.model
-        self._counts[key] -= 1
-        if not self._counts[key]:
-            del self._counts[key]
-        return attempt
+        return self._open.pop(attempt_id, None)
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """(node, model) -> open attempts; a copy, without zeros."""
-        return dict(self._counts)
+        """(node, model) -> open attempts, without zeros; counted anew each time."""
+        return Counter((attempt.node, attempt.model) for attempt in self._open.values())

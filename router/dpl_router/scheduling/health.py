@@ -28,6 +28,10 @@ class Circuit(IntEnum):
     OPEN = 2
 
 
+CLOSED = Circuit.CLOSED
+"""By itself, since it is asked for at every token and an enum looks its members up slowly."""
+
+
 class Health:
     """One node. Failures count in a row: an answer that ends well starts anew."""
 
@@ -52,6 +56,11 @@ class Health:
             return
         self._checks_failed = 0
         self.checked = Circuit.HALF if self.checked is Circuit.OPEN else Circuit.CLOSED
+
+    @property
+    def calm(self) -> bool:
+        """Nothing is believed against it: what is sent and what is heard then changes nothing."""
+        return self.checked is CLOSED and not self._opened and self._probe is None
 
     @property
     def trying(self) -> bool:

@@ -12,7 +12,7 @@ from dpl_router.scheduling.pipeline import decide, explain
 from dpl_router.scheduling.queueing import Queues
 from dpl_router.scheduling.retry import RetryBudget
 from dpl_router.scheduling.roster import Roster
-from dpl_router.scheduling.speed import Output
+from dpl_router.scheduling.speed import OUTPUT_PRIOR, Output
 from dpl_router.scheduling.types import (
     Config,
     Decision,
@@ -25,6 +25,9 @@ from dpl_router.scheduling.types import (
     Snapshot,
     View,
 )
+
+DONE, BUSY = OutcomeKind.DONE, Failure.BUSY
+"""By themselves, since an enum looks its members up slowly."""
 
 
 class Core:
@@ -51,8 +54,9 @@ class Core:
         return Snapshot(views, strangers, self._queues.claims, self._seed)
 
     def _view(self, model: str, now: float) -> View:
-        queue = self._queues.waiting(model)
-        return self._roster.view(model, queue, self._output(model).mean, now)
+        output = self._outputs.get(model)
+        mean = OUTPUT_PRIOR if output is None else output.mean
+        return self._roster.view(model, self._queues.waiting(model), mean, now)
 
     def decide(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
         return decide(demand, snapshot, now)
@@ -92,7 +96,7 @@ class Core:
 
     def on_reload(self, nodes: Sequence[NodeConfig], now: float) -> None:
         for config in nodes:
-            self._node(config).config = config
+            self._node(config).configure(config)
         self._members({config.id for config in nodes})
 
     def _node(self, config: NodeConfig) -> Node:
@@ -108,10 +112,9 @@ class Core:
             if node.gone and not node.tally.count:
                 del self._nodes[node.id]
         self._roster = Roster(node for node in self._nodes.values() if not node.gone)
-        self._outputs = {model: self._output(model) for model in self._roster.models}
-
-    def _output(self, model: str) -> Output:
-        return self._outputs.get(model) or Output()
+        self._outputs = {
+            model: self._outputs.get(model) or Output() for model in self._roster.models
+        }
 
     # what happened to a node
 
@@ -119,34 +122,31 @@ class Core:
         known = self._nodes.get(node)
         if known is not None:
             known.health.check(ok)
-            self._roster.touch(known.id)
+            known.changed()
 
     def on_lease(self, node: str, others: int, now: float) -> bool:
         known = self._nodes.get(node)
         if known is None or known.others.leased(others, now):
             return True
-        self._roster.touch(known.id)
+        known.changed()
         return False
 
     def on_exclusive(self, node: str, until: float, now: float) -> None:
         known = self._nodes.get(node)
         if known is not None:
             known.taken(until, now)
-            self._roster.touch(known.id)
 
     # what happened to a request
 
     def on_hold(self, demand: Demand, node: str, now: float) -> None:
         self._queues.hold(demand, node)
-        self._roster.renew(demand.model)
 
     def on_unhold(self, demand_id: str, now: float) -> None:
-        model = self._queues.drop(demand_id)
-        if model is not None:
-            self._roster.renew(model)
+        self._queues.drop(demand_id)
 
     def on_dispatch(self, attempt: str, demand: Demand, node: str, now: float) -> None:
-        self.on_unhold(demand.id, now)
+        if self._queues.claims:
+            self._queues.drop(demand.id)
         if self._book.get(attempt) is not None:
             return
         self._budget.sent(demand, now)
@@ -154,37 +154,39 @@ class Core:
         if known is None:
             known = self._nodes[node] = Node(NodeConfig(node))
             known.gone = True
-        opened = Attempt(
-            node=node,
-            model=demand.model,
-            prompt=demand.prompt_tokens,
-            expected=self._expected(demand),
-            epoch=known.health.epoch,
-            crowd=known.tally.count + 1 + known.others.now(now),
-        )
+        model, tally, health = demand.model, known.tally, known.health
+        expected = self._expected(demand)
+        crowd = tally.count + 1 + known.others.now(now)
+        opened = Attempt(node, model, demand.prompt_tokens, expected, health.epoch, crowd, expected)
         self._book.opened(attempt, opened)
-        known.sent(demand.model, now)
-        known.tally.add(opened, now)
-        known.health.sent(attempt)
-        self._roster.touch(known.id)
+        known.sent(model, now)
+        tally.add(opened, now)
+        if not health.calm:
+            health.sent(attempt)
+            known.changed()
+        known.counted()
 
     def _expected(self, demand: Demand) -> int:
-        mean = round(self._output(demand.model).mean)
-        return max(1, mean if demand.max_tokens is None else min(mean, demand.max_tokens))
+        """Tokens of the answer: as many as the model's answers have, if the client lets it."""
+        output, limit = self._outputs.get(demand.model), demand.max_tokens
+        mean = OUTPUT_PRIOR if output is None else output.mean
+        return max(1, round(mean if limit is None or limit > mean else limit))
 
     def on_token(self, attempt: str, tokens: int, now: float) -> None:
         opened = self._book.get(attempt)
         if opened is None:
             return
         node = self._nodes[opened.node]
-        if not opened.answered:
+        if not opened.tokens:
             self._first(attempt, opened, node, now)
         node.tally.heard(opened, max(1, tokens))
-        self._roster.touch(node.id)
+        node.counted()
 
     def _first(self, attempt: str, opened: Attempt, node: Node, now: float) -> None:
-        node.health.released(attempt)
-        node.health.token(opened.epoch)
+        if not node.health.calm:
+            node.health.released(attempt)
+            node.health.token(opened.epoch)
+            node.changed()
         node.spoke(opened.model, now)
 
     def on_finish(self, attempt: str, outcome: Outcome, now: float) -> None:
@@ -193,28 +195,36 @@ class Core:
             return
         node = self._nodes[closed.node]
         node.tally.remove(closed, now)
-        node.health.released(attempt)
-        if outcome.kind is OutcomeKind.DONE:
+        if outcome.kind is DONE:
             self._ended_well(attempt, closed, node, outcome, now)
-        elif node.health.failed(outcome.failure, closed.epoch, now) and not self._last(node, now):
-            node.health.open(now)
-        if outcome.failure is Failure.BUSY or outcome.retry_after is not None:
+        else:
+            self._ended_badly(attempt, closed, node, outcome, now)
+        if outcome.retry_after is not None or outcome.failure is BUSY:
             node.leave_alone(outcome.retry_after, now)
         node.learn(closed, outcome, now)
         if node.gone and not node.tally.count:
             del self._nodes[node.id]
-        self._roster.touch(node.id)
+        node.counted()
 
     def _ended_well(
         self, attempt: str, closed: Attempt, node: Node, outcome: Outcome, now: float
     ) -> None:
-        if not closed.answered:
+        if not closed.tokens:
             self._first(attempt, closed, node, now)
         node.health.done(closed.epoch)
         tokens = outcome.eval_tokens or outcome.tokens or closed.tokens
-        for model in {closed.model, ""} & self._outputs.keys():
-            self._outputs[model].learn(tokens)
-            self._roster.renew(model)
+        for model in (closed.model, "") if closed.model else ("",):
+            output = self._outputs.get(model)
+            if output is not None:
+                output.learn(tokens)
+
+    def _ended_badly(
+        self, attempt: str, closed: Attempt, node: Node, outcome: Outcome, now: float
+    ) -> None:
+        node.health.released(attempt)
+        if node.health.failed(outcome.failure, closed.epoch, now) and not self._last(node, now):
+            node.health.open(now)
+        node.changed()
 
     def _last(self, node: Node, now: float) -> bool:
         """Would closing the node help nobody? So it is where no other usable node has any of its

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import inf, isfinite
+from typing import Any
 
 from dpl_router.scheduling.book import Attempt, Others, Tally
 from dpl_router.scheduling.health import Circuit, Health
@@ -31,6 +32,8 @@ LOAD_BYTES = 1e9
 ALONE = 1.0
 ALONE_MAX = 300.0
 """Seconds that a node which said 429 is left alone: without and with its own wish."""
+LIVE = Candidate._fields.index("in_flight")
+"""From this field on a candidate is what most requests change."""
 WORK_MAX = 100
 """Beyond so many models what was learned of those no longer listed is forgotten."""
 
@@ -51,6 +54,7 @@ class Work:
 
 class Node:
     def __init__(self, config: NodeConfig) -> None:
+        self.id = config.id
         self.config = config
         self.facts = NodeFacts(config.id, inventory_known=False)
         self.gone = False
@@ -62,10 +66,22 @@ class Node:
         self.exclusive_until = -inf
         self._exclusive_at = -inf
         self._work: dict[str, Work] = {}
+        self._made: dict[str, tuple[Work, ModelFacts, tuple[Any, ...]]] = {}
+        """The first LIVE fields of the candidates of which nothing else changes until `changed`."""
+        self.readers: list[tuple[list[int], int]] = []
+        """Who shows a candidate of this node: the place is written into the list when that is no
+        longer true. Told once, so that most events of a request cost nothing here."""
 
-    @property
-    def id(self) -> str:
-        return self.config.id
+    def counted(self) -> None:
+        """Our own requests there, or what was learned from one, changed."""
+        for stale, place in self.readers:
+            stale.append(place)
+        self.readers.clear()
+
+    def changed(self) -> None:
+        """Anything else did."""
+        self._made.clear()
+        self.counted()
 
     @property
     def slots(self) -> int:
@@ -86,14 +102,21 @@ class Node:
         if len(self._work) > WORK_MAX:
             for name in self._work.keys() - facts.models.keys():
                 del self._work[name]
+        self.changed()
+
+    def configure(self, config: NodeConfig) -> None:
+        self.config = config
+        self.changed()
 
     def taken(self, until: float, now: float) -> None:
         """Somebody else has the whole node until then."""
         self.exclusive_until, self._exclusive_at = until, now
+        self.changed()
 
     def leave_alone(self, seconds: float | None, now: float) -> None:
         wish = ALONE if seconds is None or not isfinite(seconds) else seconds
         self.alone_until = now + min(max(wish, 0.0), ALONE_MAX)
+        self.changed()
 
     def usable(self, now: float) -> bool:
         """Could it serve in another's place?"""
@@ -119,6 +142,9 @@ class Node:
 
     def sent(self, model: str, now: float) -> None:
         """A request goes out: where its model is not there, that loads it."""
+        listed = self.facts.models.get(model)
+        if listed is not None and listed.loaded:
+            return
         work = self.work(model)
         seconds = self._load(model, work, now)
         if seconds and work.loading_until <= now:
@@ -133,6 +159,8 @@ class Node:
         """From the engine's own timings."""
         work = self.work(attempt.model)
         work.loading_until = -inf
+        if outcome.prompt_seconds is None and outcome.eval_seconds is None:
+            return self._learn_load(work, outcome)
         prompt = measured(outcome.prompt_evaluated, outcome.prompt_seconds)
         if prompt is not None and prompt[0] >= PROMPT_MIN:
             work.prefill.learn_uncached(*prompt, now)
@@ -141,18 +169,34 @@ class Node:
             crowd = max(1.0, (attempt.crowd + self.tally.count + 1 + self.others.now(now)) / 2)
             slowed = 1 + prior(self.facts.kind).crowding * (crowd - 1)
             work.decode.learn(answer[0], answer[1] / slowed, now)
+        return self._learn_load(work, outcome)
+
+    def _learn_load(self, work: Work, outcome: Outcome) -> None:
         load = outcome.load_seconds
         if load is not None and LOAD_NOTICED <= load <= LOAD_MAX:
             work.load = load
 
     def candidate(self, model: str, now: float) -> Candidate:
+        """Made whole only where more than counts and speeds may differ from the last one."""
+        made = self._made.get(model)
+        if made is None:
+            return self._whole(model, now)
+        work, listed, lasting = made
+        return Candidate._make(lasting + self.tally.sums() + self._speeds(listed, work, now))
+
+    def _speeds(self, listed: ModelFacts, work: Work, now: float) -> tuple[float, float]:
+        guess = prior(self.facts.kind)
+        prefill = work.prefill.value(listed.prefill, guess.prefill, now)
+        return prefill, work.decode.value(listed.decode, guess.decode, now)
+
+    def _whole(self, model: str, now: float) -> Candidate:
         facts, tally, others = self.facts, self.tally, self.others
         listed = facts.models.get(model) or ModelFacts()
         work = self.work(model)
-        guess = prior(facts.kind)
         load = self._load(model, work, now)
         load_from = self._loads_end(now) if load else -inf
-        return Candidate(
+        prefill, decode = self._speeds(listed, work, now)
+        row = Candidate(
             node=facts.node,
             model=model,
             labels=dict(facts.labels),
@@ -164,19 +208,22 @@ class Node:
             trying=self.health.trying,
             known=facts.eligible is True,
             slots=self.slots,
-            in_flight=tally.count,
-            pending=tally.pending,
-            rest=tally.rest,
             others=others.value,
             others_mean=others.mean,
             others_at=others.at,
-            prefill=work.prefill.value(listed.prefill, guess.prefill, now),
-            decode=work.decode.value(listed.decode, guess.decode, now),
-            crowding=guess.crowding,
+            crowding=prior(facts.kind).crowding,
             load=0.0 if work.loading_until > now else load,
             load_from=work.loading_until if work.loading_until > now else load_from,
             evicts=bool(load) and self._lacks(listed) > 0,
+            in_flight=tally.count,
+            pending=tally.pending,
+            rest=tally.rest,
+            prefill=prefill,
+            decode=decode,
         )
+        if listed.loaded and work.loading_until == -inf:  # else time alone changes it
+            self._made[model] = work, listed, row[:LIVE]
+        return row
 
     def _barred(self, model: ModelFacts, load: float) -> Rejection | None:
         if self.facts.cordoned:

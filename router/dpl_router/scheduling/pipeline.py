@@ -5,16 +5,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from types import MappingProxyType
 from zlib import crc32
 
 from dpl_router.scheduling.filters import BELIEFS, TELLING, rejection
 from dpl_router.scheduling.price import (
-    Standing,
+    Offer,
     cold_start,
     itemised,
+    offer,
     others_now,
-    price,
     stand,
     waiting,
 )
@@ -39,19 +39,10 @@ RETRY_AFTER = (1.0, 60.0)
 """Seconds: bounds of what a refused client is told."""
 
 
-class Offer(NamedTuple):
-    """A candidate that may serve, and its price."""
-
-    cost: float
-    row: Candidate
-    at: Standing
-
-
-class Market(NamedTuple):
-    """All offers for one demand, and who was turned away for a belief."""
-
-    offers: list[Offer]
-    doubted: list[Candidate]
+UNCLAIMED: Mapping[str, int] = MappingProxyType({})
+DISPATCH, HOLD, ONLY = Action.DISPATCH, Action.HOLD, Reason.ONLY
+CHEAPEST, WARM, RETRY = Reason.CHEAPEST, Reason.WARM, Reason.RETRY
+"""By themselves, since an enum looks its members up slowly."""
 
 
 def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
@@ -62,18 +53,22 @@ def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
     if demand.deadline is not None and now >= demand.deadline:
         return Decision(Action.REJECT, rejection=Rejection.DEADLINE)
     view = snapshot.views.get(demand.model, snapshot.strangers)
-    claims = _claimed(snapshot.claims, demand.id)
-    market = _market(_sample(view.candidates, demand, snapshot.seed), demand, view, claims, now)
-    offer = _cheapest(market.offers, demand, snapshot.seed) if market.offers else None
-    if (offer is None or offer.at.short) and len(view.candidates) > ALL:
-        market = _market(view.candidates, demand, view, claims, now)
-        offer = _cheapest(market.offers, demand, snapshot.seed) if market.offers else None
-    if offer is not None:
-        return _place(demand, view, offer, _reason(demand, offer, market.offers), now)
-    if not market.doubted or _unheard_of(view):
+    claims = _claimed(snapshot.claims, demand.id) if snapshot.claims else UNCLAIMED
+    rows: Sequence[Candidate] = view.candidates
+    if len(rows) > ALL:
+        rows = _sample(rows, demand, snapshot.seed)
+    offers, doubted = _market(rows, demand, view, claims, now)
+    best = _cheapest(offers, demand, snapshot.seed) if offers else None
+    if len(rows) < len(view.candidates) and (best is None or best[2]):
+        offers, doubted = _market(view.candidates, demand, view, claims, now)
+        best = _cheapest(offers, demand, snapshot.seed) if offers else None
+    if best is not None:
+        return _place(demand, view, best, _reason(demand, best, offers, now), claims, now)
+    if not doubted or _unheard_of(view):
         return _refuse(demand, view, now)
-    panic = [_offer(row, demand, view, claims, now) for row in market.doubted]
-    return _place(demand, view, _cheapest(panic, demand, snapshot.seed), Reason.PANIC, now)
+    panic = [offer(row, demand, claims.get(row.node, 0), view.output, now) for row in doubted]
+    best = _cheapest(panic, demand, snapshot.seed)
+    return _place(demand, view, best, Reason.PANIC, claims, now)
 
 
 def explain(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
@@ -81,20 +76,18 @@ def explain(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
     decision = decide(demand, snapshot, now)
     view = snapshot.views.get(demand.model, snapshot.strangers)
     claims = _claimed(snapshot.claims, demand.id)
-    rows = [
-        _row(row, demand, stand(row, claims.get(row.node, 0), view.output, now))
-        for row in view.candidates
-    ]
+    rows = [_row(row, demand, claims.get(row.node, 0), view.output, now) for row in view.candidates]
     rows.sort(key=lambda row: (row.node != decision.node, row.rejection or "", row.cost))
     return replace(decision, rows=(*rows, *_absent(view))[:SAMPLE])
 
 
-def _row(row: Candidate, demand: Demand, at: Standing) -> Row:
+def _row(row: Candidate, demand: Demand, claimed: int, output: float, now: float) -> Row:
+    at = stand(row, claimed, output, now)
     return Row(
         node=row.node,
-        rejection=rejection(row, demand, at.now),
+        rejection=rejection(row, demand, now),
         terms=itemised(row, demand, at),
-        cost=price(row, demand, at),
+        cost=offer(row, demand, claimed, output, now)[0],
         short=at.short,
         model=row.model or demand.model,
     )
@@ -115,10 +108,8 @@ def _claimed(claims: Sequence[tuple[str, str]], demand_id: str) -> Mapping[str, 
 
 
 def _sample(rows: Sequence[Candidate], demand: Demand, seed: int) -> Sequence[Candidate]:
-    """All of a few; of many SAMPLE in a row from a place that the demand's id names (rows lie in
-    the order of their hash), from among those that have the model where those are many too."""
-    if len(rows) <= ALL:
-        return rows
+    """Of many SAMPLE in a row from a place that the demand's id names (rows lie in the order of
+    their hash), from among those that have the model where those are many too."""
     warm = [row for row in rows if row.load == 0.0]
     if len(warm) >= ALL:
         return _run(warm, demand, seed)
@@ -134,86 +125,94 @@ def _run(rows: Sequence[Candidate], demand: Demand, seed: int) -> Sequence[Candi
 
 def _market(
     rows: Sequence[Candidate], demand: Demand, view: View, claims: Mapping[str, int], now: float
-) -> Market:
-    market = Market([], [])
+) -> tuple[list[Offer], list[Candidate]]:
+    """All offers, and those who were turned away for a belief."""
+    offers: list[Offer] = []
+    doubted: list[Candidate] = []
     for row in rows:
         why = rejection(row, demand, now)
         if why is None:
-            market.offers.append(_offer(row, demand, view, claims, now))
+            claimed = claims.get(row.node, 0) if claims else 0
+            offers.append(offer(row, demand, claimed, view.output, now))
         elif why in BELIEFS:
-            market.doubted.append(row)
-    return market
-
-
-def _offer(
-    row: Candidate, demand: Demand, view: View, claims: Mapping[str, int], now: float
-) -> Offer:
-    at = stand(row, claims.get(row.node, 0), view.output, now)
-    return Offer(price(row, demand, at), row, at)
+            doubted.append(row)
+    return offers, doubted
 
 
 def _cheapest(offers: Sequence[Offer], demand: Demand, seed: int) -> Offer:
     """A node of unknown eligibility comes after those known to be well, unless it can start at
     less than it costs to wait for them."""
-    known = [offer for offer in offers if offer.row.known]
-    if known:
-        best = _least(known, demand, seed)
-        if best.at.short == 0 or len(known) == len(offers):
-            return best
+    if len(offers) == 1:
+        return offers[0]
+    for one in offers:
+        if not one[1].known:
+            return _known_first(offers, demand, seed)
     return _least(offers, demand, seed)
+
+
+def _known_first(offers: Sequence[Offer], demand: Demand, seed: int) -> Offer:
+    known = [one for one in offers if one[1].known]
+    best = _least(known, demand, seed) if known else None
+    return best if best is not None and best[2] == 0 else _least(offers, demand, seed)
 
 
 def _least(offers: Sequence[Offer], demand: Demand, seed: int) -> Offer:
     """The lowest price; ties: fewest in flight, then by a hash that differs between requests."""
-    lowest = min(offer.cost for offer in offers)
-    tied = [offer for offer in offers if offer.cost == lowest]
-    if len(tied) == 1:
-        return tied[0]
-
-    def rank(offer: Offer) -> tuple[int, int, str, str]:
-        row = offer.row
-        return row.in_flight, _mixed(f"{demand.id}/{row.node}", seed), row.node, row.model
-
-    return min(tied, key=rank)
+    best, tied = offers[0], False
+    for other in offers[1:]:
+        if other[0] < best[0]:
+            best, tied = other, False
+        elif other[0] == best[0]:
+            tied = True
+    return _drawn(offers, best[0], demand, seed) if tied else best
 
 
-def _mixed(text: str, seed: int) -> int:
-    """The checksum alone would rank any two nodes nearly alike for all requests: it is linear."""
-    return crc32(text.encode(), seed) * 2654435761 % 2**32
+def _drawn(offers: Sequence[Offer], cost: float, demand: Demand, seed: int) -> Offer:
+    start = crc32(f"{demand.id}/".encode(), seed)
+
+    def rank(one: Offer) -> tuple[int, int, str, str]:
+        row = one[1]
+        # The checksum alone would rank any two nodes nearly alike for all requests: it is linear.
+        mixed = crc32(row.node.encode(), start) * 2654435761 % 2**32
+        return row.in_flight, mixed, row.node, row.model
+
+    return min([one for one in offers if one[0] == cost], key=rank)
 
 
-def _reason(demand: Demand, chosen: Offer, offers: Sequence[Offer]) -> Reason:
+def _reason(demand: Demand, chosen: Offer, offers: Sequence[Offer], now: float) -> Reason:
     if demand.attempts:
-        return Reason.RETRY
+        return RETRY
     if len(offers) == 1:
-        return Reason.ONLY
-    if chosen.row.load == 0.0:
-        for cost, row, at in offers:
-            if row.load and cost - cold_start(row, demand, at) < chosen.cost:
-                return Reason.WARM
-    return Reason.CHEAPEST
+        return ONLY
+    if chosen[1].load == 0.0:
+        for cost, row, _ in offers:
+            if row.load and cost - cold_start(row, now) < chosen[0]:
+                return WARM
+    return CHEAPEST
 
 
-def _place(demand: Demand, view: View, offer: Offer, reason: Reason, now: float) -> Decision:
+def _place(
+    demand: Demand, view: View, chosen: Offer, reason: Reason, claims: Mapping[str, int], now: float
+) -> Decision:
     """There at once, or in the queue: behind those that wait already, or because it is full.
 
     Strictly first in, first out: a newcomer waits behind the held ones of its model even where
     a place is free, since that place is the head's to take or to leave.
     """
-    row = offer.row
+    _, row, short = chosen
     behind = bool(view.queue) and view.queue[0] != demand.id
-    full = offer.at.short > 0 and others_now(row, now) < SHARED
+    full = short > 0 and others_now(row, now) < SHARED
     if not (behind or full):
-        return Decision(Action.DISPATCH, row.node, reason, model=row.model or demand.model)
+        return Decision(DISPATCH, row.node, reason, model=row.model or demand.model)
     if len(view.queue) >= view.limit and demand.id not in view.queue:
-        wait = waiting(row, demand, offer.at)
+        wait = waiting(row, demand, stand(row, claims.get(row.node, 0), view.output, now))
         return Decision(
             Action.REJECT,
             rejection=Rejection.FULL,
-            rows=(Row(row.node, Rejection.FULL, short=offer.at.short, model=row.model),),
+            rows=(Row(row.node, Rejection.FULL, short=short, model=row.model),),
             retry_after=_bounded(wait),
         )
-    return Decision(Action.HOLD, row.node, reason, model=row.model or demand.model)
+    return Decision(HOLD, row.node, reason, model=row.model or demand.model)
 
 
 def _unheard_of(view: View) -> bool:

@@ -59,13 +59,19 @@ def pending(row: Candidate, demand: Demand, at: Standing) -> float:
 
 def loading(row: Candidate, demand: Demand, at: Standing) -> float:
     """Seconds until the model is there."""
-    if row.load_from <= at.now:
-        return row.load
-    return row.load + row.load_from - at.now
+    return _loading(row, at.now)
+
+
+def _loading(row: Candidate, now: float) -> float:
+    return row.load if row.load_from <= now else row.load + row.load_from - now
 
 
 def evicting(row: Candidate, demand: Demand, at: Standing) -> float:
     """The same seconds once more where a load drives another model out."""
+    return _evicting(row)
+
+
+def _evicting(row: Candidate) -> float:
     return row.load if row.evicts else 0.0
 
 
@@ -88,26 +94,52 @@ class Term(NamedTuple):
     seconds: Callable[[Candidate, Demand, Standing], float]
 
 
+WAIT, PENDING, LOAD, EVICT, OWN, DECODE = 8.0, 8.0, 4.0, 5.0, 4.0, 0.5
+"""What a second of each term weighs."""
+
 TERMS = (
-    Term("wait", 8.0, waiting),
-    Term("pending", 8.0, pending),
-    Term("load", 4.0, loading),
-    Term("evict", 5.0, evicting),
-    Term("own", 4.0, own),
-    Term("decode", 0.5, decoding),
+    Term("wait", WAIT, waiting),
+    Term("pending", PENDING, pending),
+    Term("load", LOAD, loading),
+    Term("evict", EVICT, evicting),
+    Term("own", OWN, own),
+    Term("decode", DECODE, decoding),
 )
 
 
-def price(row: Candidate, demand: Demand, at: Standing) -> float:
-    cost = 0.0
-    for _, weight, seconds in TERMS:
-        cost += weight * seconds(row, demand, at)
-    return cost
+Offer = tuple[float, Candidate, int]
+"""A candidate that may serve: its price, itself, and the places it lacks. No object of its own,
+which would cost as much as the price."""
 
 
-def cold_start(row: Candidate, demand: Demand, at: Standing) -> float:
+def offer(row: Candidate, demand: Demand, claimed: int, output: float, now: float) -> Offer:
+    """The price is the sum of `TERMS`, in their order, where it stands with `claimed` and `output`.
+
+    It is asked of every candidate for every request, so all is written out once more, and what is
+    zero for most is left out.
+    """
+    others = row.others if row.others == row.others_mean else others_now(row, now)
+    busy = row.in_flight + claimed + others
+    over = busy - row.slots + LATE_JOIN
+    short, cost = 0, 0.0
+    if over >= 1.0:
+        short = floor(over)
+        cost = WAIT * waiting(row, demand, Standing(now, busy, short, output))
+    if row.pending:
+        cost += PENDING * (row.pending / row.prefill)
+    if row.load or row.load_from > now:
+        cost += LOAD * _loading(row, now)
+        cost += EVICT * _evicting(row)
+    limit, streams = demand.max_tokens, row.slots - 1
+    tokens = output if limit is None or limit >= output else max(1, limit)
+    crowd = 1 + row.crowding * (busy if busy < streams else streams)
+    cost += OWN * (demand.prompt_tokens / row.prefill)
+    return cost + DECODE * (tokens * crowd / row.decode), row, short
+
+
+def cold_start(row: Candidate, now: float) -> float:
     """The part of the price that a node pays only because the model is not there yet."""
-    return 4.0 * loading(row, demand, at) + 5.0 * evicting(row, demand, at)
+    return LOAD * _loading(row, now) + EVICT * _evicting(row)
 
 
 def itemised(row: Candidate, demand: Demand, at: Standing) -> dict[str, float]:

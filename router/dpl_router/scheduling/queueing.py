@@ -14,7 +14,8 @@ PER_SLOT = 2
 class Queues:
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, str]] = {}  # demand -> (model, node), oldest first
-        self._claims: tuple[tuple[str, str], ...] = ()
+        self.claims: tuple[tuple[str, str], ...] = ()
+        """(demand, node), oldest first over all models: a place goes to who waited longest."""
 
     def hold(self, demand: Demand, node: str) -> None:
         """A demand that waits already keeps its place and may wait for another node now."""
@@ -30,15 +31,12 @@ class Queues:
         return held[0]
 
     def _renew(self) -> None:
-        self._claims = tuple((demand, node) for demand, (_, node) in self._held.items())
-
-    @property
-    def claims(self) -> tuple[tuple[str, str], ...]:
-        """(demand, node), oldest first over all models: a place goes to who waited longest."""
-        return self._claims
+        self.claims = tuple((demand, node) for demand, (_, node) in self._held.items())
 
     def waiting(self, model: str) -> tuple[str, ...]:
         """Ids of those that wait for the model, oldest first."""
+        if not self._held:
+            return ()
         return tuple(demand for demand, (name, _) in self._held.items() if name == model)
 
     def depths(self) -> Mapping[str, int]:

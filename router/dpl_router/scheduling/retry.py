@@ -33,6 +33,9 @@ class RetryBudget:
 
     def sent(self, demand: Demand, now: float) -> None:
         """A first try earns its share; a retry spends one."""
+        if self._left == BURST and not demand.attempts:  # nearly always: there is no room to earn
+            self._at = now
+            return
         earned = -1.0 if demand.attempts else SHARE
         self._left = min(BURST, max(0.0, self.left(now) + earned))
         self._at = now

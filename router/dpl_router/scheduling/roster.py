@@ -22,32 +22,26 @@ class Seats:
         self.pairs = sorted(pairs, key=_spread)
         self.absent = tuple(absent)
         self.limit = PER_SLOT * sum({node.id: node.slots for node, _ in pairs}.values())
-        self._rows: dict[int, Candidate] = {}
+        self._rows: list[Candidate | None] = [None] * len(pairs)
+        self._stale = list(range(len(pairs)))
+        """Places of `pairs` whose node changed: the node itself writes them here."""
         self._view: View | None = None
 
-    def stale(self, place: int) -> None:
-        self._rows.pop(place, None)
-        self._view = None
-
-    def renew(self) -> None:
-        """The queue or the length of answers changed."""
-        self._view = None
-
     def view(self, queue: tuple[str, ...], output: float, now: float) -> View:
-        if self._view is None:
-            rows = self._rows
-            for place, (node, model) in enumerate(self.pairs):
-                if place not in rows:
-                    rows[place] = node.candidate(model, now)
-            self._view = View(
-                tuple(rows[place] for place in range(len(self.pairs))),
-                self.absent,
-                self.listed,
-                queue,
-                self.limit,
-                output,
+        view = self._view
+        if view is None or self._stale or view.queue != queue or view.output != output:
+            view = self._view = View(
+                self._candidates(now), self.absent, self.listed, queue, self.limit, output
             )
-        return self._view
+        return view
+
+    def _candidates(self, now: float) -> tuple[Candidate, ...]:
+        for place in self._stale:
+            node, model = self.pairs[place]
+            self._rows[place] = node.candidate(model, now)
+            node.readers.append((self._stale, place))
+        self._stale.clear()
+        return tuple(self._rows)  # type: ignore[arg-type] # at first all places are stale
 
 
 def _spread(pair: Pair) -> tuple[int, str, str]:
@@ -71,10 +65,6 @@ class Roster:
         }
         self._seats[""] = Seats(_anything(fleet) or [(node, "") for node in unknown], ())
         self._strangers = Seats([(node, "") for node in unknown], _missing(fleet, unknown))
-        self._places: dict[str, list[tuple[Seats, int]]] = {node.id: [] for node in fleet}
-        for seats in (*self._seats.values(), self._strangers):
-            for place, (node, _) in enumerate(seats.pairs):
-                self._places[node.id].append((seats, place))
         self.models = frozenset(self._seats)
         """All that are listed, and the empty name."""
 
@@ -91,17 +81,6 @@ class Roster:
     def limit(self, model: str) -> int:
         """How many requests for the model may be held."""
         return self._seats.get(model, self._strangers).limit
-
-    def touch(self, node: str) -> None:
-        """Something of the node changed."""
-        for seats, place in self._places.get(node, ()):
-            seats.stale(place)
-
-    def renew(self, model: str) -> None:
-        """The model's queue or the length of its answers changed."""
-        seats = self._seats.get(model)
-        if seats is not None:
-            seats.renew()
 
 
 def _missing(fleet: Sequence[Node], serving: Sequence[Node]) -> list[str]:

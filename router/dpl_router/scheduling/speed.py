@@ -64,6 +64,8 @@ def measured(tokens: float | None, seconds: float | None) -> tuple[float, float]
 
 
 def clipped(speed: float) -> float:
+    if SLOWEST <= speed <= FASTEST:
+        return speed
     return min(max(speed, SLOWEST), FASTEST)
 
 
@@ -82,11 +84,14 @@ class Rate:
         base, weight = by_kind, PRIOR_SECONDS
         if recorded is not None and recorded > 0:
             base, weight = clipped(recorded), RECORDED_SECONDS
+        if not self._seconds:
+            return base
         kept = self._kept(now)
         return clipped((base * weight + self._tokens * kept) / (weight + self._seconds * kept))
 
     def _kept(self, now: float) -> float:
-        return float(0.5 ** (max(0.0, now - self._at) / HALF_LIFE))
+        age = now - self._at
+        return float(0.5 ** (age / HALF_LIFE)) if age > 0 else 1.0
 
     def learn(self, tokens: float, seconds: float, now: float) -> None:
         """Only `measured` pairs."""

@@ -1,5 +1,9 @@
 """The words of the scheduler. Times are the router's monotonic seconds, sizes bytes, speeds
-tokens per second; None = not known."""
+tokens per second; None = not known.
+
+What is made once for every request is not `frozen`, which costs more than the rest of it; it is
+only read all the same.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +70,7 @@ class Failure(StrEnum):
     CUT = "cut"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Demand:
     """One request, or one batch item."""
 
@@ -159,7 +163,7 @@ class Row:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
     """dispatch(node) | hold(node) | reject(why)."""
 
@@ -177,7 +181,7 @@ class Decision:
     it on in the demand of `on_dispatch`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How an attempt ended; the rest is what the engine measured."""
 
@@ -214,19 +218,10 @@ class Candidate(NamedTuple):
     known: bool
     """The facts say eligible; else ranked after those that they say it of."""
     slots: int
-    in_flight: int
-    """Ours, all models."""
-    pending: int
-    """Prompt tokens of ours that wait for their first token."""
-    rest: int
-    """Tokens that our requests there are still expected to make."""
     others: float
     others_mean: float
     others_at: float
     """What others have there: `others` at `others_at`, fading to `others_mean`."""
-    prefill: float
-    decode: float
-    """Of one stream alone."""
     crowding: float
     """b streams decode at `decode / (1 + crowding * (b - 1))` each."""
     load: float
@@ -234,6 +229,16 @@ class Candidate(NamedTuple):
     load_from: float
     """When that load can begin, or (`load` 0) when the load under way ends."""
     evicts: bool
+    # From here on what most requests change: see `Node.candidate`.
+    in_flight: int
+    """Ours, all models."""
+    pending: int
+    """Prompt tokens of ours that wait for their first token."""
+    rest: int
+    """Tokens that our requests there are still expected to make."""
+    prefill: float
+    decode: float
+    """Of one stream alone."""
 
 
 class View(NamedTuple):

@@ -272,6 +272,21 @@ def test_a_good_check_never_closes_what_requests_opened() -> None:
     assert core.circuits(2.0)["a"] == 1
 
 
+def test_the_trial_of_a_half_open_node_is_the_first_request_alone() -> None:
+    """Panic may send more: what becomes of those does not end the trial."""
+    core = two()
+    now = opened(core)
+    send(core, "trial", "a", now)
+    send(core, "another", "a", now)
+    core.on_finish("another", ABANDONED, now)
+
+    assert ask(core, a_demand(excluded=frozenset("b")), now).reason is Reason.PANIC
+
+    core.on_token("trial", 1, now)
+
+    assert ask(core, a_demand(excluded=frozenset("b")), now).reason is Reason.ONLY
+
+
 def test_half_open_after_a_check_is_closed_by_a_first_token() -> None:
     core = two()
     for ok in (False, False, True):

@@ -112,6 +112,22 @@ class History(RuleBasedStateMachine):
         self.members = names
         self.core.on_reload([NodeConfig(name, 2) for name in names], self.now)
 
+    def shown(self) -> set[str]:
+        """All candidates, but for their caps and for what the time of their making changes."""
+        snapshot = self.core.snapshot(None, self.now)
+        return {
+            repr(row._replace(slots=0, prefill=0.0, decode=0.0, load=0.0, load_from=0.0))
+            for row in snapshot.views.get("m", snapshot.strangers).candidates
+        }
+
+    @rule()
+    def nodes_yaml_is_read_again(self) -> None:
+        """That makes all candidates anew: what was kept must have been true."""
+        before = self.shown()
+        self.core.on_reload([NodeConfig(name, 2) for name in self.members], self.now)
+
+        assert self.shown() == before
+
     @rule(node=st.sampled_from(NODES), ok=st.booleans())
     def is_checked(self, node: str, ok: bool) -> None:
         self.core.on_check(node, ok, self.now)
@@ -120,6 +136,10 @@ class History(RuleBasedStateMachine):
     def lease_is_answered(self, node: str, others: int) -> None:
         if node in self.members and not self.core.on_lease(node, others, self.now):
             assert self.core.on_lease(node, others, self.now)
+
+    @rule(node=st.sampled_from(NODES), seconds=st.floats(0.0, 50.0))
+    def somebody_takes_a_node(self, node: str, seconds: float) -> None:
+        self.core.on_exclusive(node, self.now + seconds, self.now)
 
     @rule(by=st.floats(-100.0, 100.0))
     def clock_jumps(self, by: float) -> None:

@@ -1,5 +1,6 @@
 """What the core makes of facts, leases and reloads."""
 
+from collections.abc import Callable
 from math import inf, nan
 
 import pytest
@@ -10,6 +11,7 @@ from dpl_router.scheduling.types import (
     Action,
     Candidate,
     Config,
+    Failure,
     ModelFacts,
     NodeConfig,
     NodeFacts,
@@ -18,6 +20,7 @@ from dpl_router.scheduling.types import (
     Rejection,
 )
 from tests.router.scheduling.values import (
+    ABANDONED,
     DONE,
     LOADED,
     a_core,
@@ -195,6 +198,50 @@ def test_slots_are_what_the_node_says_capped_by_nodes_yaml(
     core.on_facts([a_node("a", slots=said)], 0.0)
 
     assert row(core).slots == slots
+
+
+# what a decision sees
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda core: core.on_finish("x", Outcome(OutcomeKind.DONE, retry_after=9.0), 1.0),
+        lambda core: core.on_finish("x", Outcome(OutcomeKind.ERROR, failure=Failure.BUSY), 1.0),
+        lambda core: core.on_finish("x", ABANDONED, 1.0),
+        lambda core: core.on_token("x", 1, 1.0),
+        lambda core: core.on_dispatch("y", a_demand(), "a", 1.0),
+        lambda core: core.on_exclusive("a", 9.0, 1.0),
+        lambda core: core.on_lease("a", 3, 1.0),
+        lambda core: core.on_check("a", False, 1.0),
+        lambda core: core.on_facts([a_node("a", cordoned=True)], 1.0),
+        lambda core: core.on_reload([NodeConfig("a", slots=1)], 1.0),
+    ],
+)
+def test_what_happens_is_seen_by_the_next_decision(happens: Callable[[Core], None]) -> None:
+    """Candidates are kept until their node changes: nothing may be missed."""
+    core = a_core(a_node("a"))
+    core.on_check("a", False, 0.0)
+    send(core, "x", "a")
+    before = row(core)
+    again = row(core)
+
+    happens(core)
+
+    assert again is before
+    assert row(core, now=1.0) != before
+
+
+def test_an_answer_that_says_when_to_come_back_keeps_the_next_request_away() -> None:
+    core = a_core(a_node("a"))
+    send(core, "x", "a")
+    core.on_token("x", 1, 0.0)
+
+    assert row(core).alone_until == -inf
+
+    core.on_finish("x", Outcome(OutcomeKind.DONE, retry_after=9.0), 1.0)
+
+    assert row(core).alone_until == 10.0
 
 
 # others

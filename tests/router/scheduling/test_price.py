@@ -1,12 +1,16 @@
 """Each term of the price alone, in seconds, against numbers worked out by hand."""
 
+from functools import reduce
 from math import inf
+from operator import add
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dpl_router.scheduling import price
 from dpl_router.scheduling.types import Candidate, Demand
-from tests.router.scheduling.values import IDLE, a_demand
+from tests.router.scheduling.values import IDLE, a_demand, candidates, demands, unhurried
 
 FULL = IDLE._replace(in_flight=2, rest=300)
 
@@ -42,6 +46,18 @@ def test_a_term_is_seconds(term: str, row: Candidate, demand: Demand, seconds: f
 
     assert terms[term].seconds(row, demand, at) == pytest.approx(seconds)
     assert price.itemised(row, demand, at)[term] == pytest.approx(terms[term].weight * seconds)
+
+
+@unhurried
+@given(candidates(), demands(), st.integers(0, 3))
+def test_the_price_is_the_sum_of_all_terms(row: Candidate, demand: Demand, claimed: int) -> None:
+    """To the last bit, so that equal nodes stay equal: it is written out, for speed."""
+    at = price.stand(row, claimed, 200.0, 0.0)
+
+    cost, _, short = price.offer(row, demand, claimed, 200.0, 0.0)
+
+    assert cost == reduce(add, price.itemised(row, demand, at).values())
+    assert short == at.short
 
 
 def test_waiting_counts_eight_times_ones_own_prompt_four() -> None:
