@@ -302,6 +302,9 @@ class RouterMetrics:
         return handle
 
     def node_model(self, node: str, model: str) -> NodeModelMetrics:
+        """As `model`: a name that only a client knows is no label."""
+        if model not in self._known:
+            model = OTHER
         handle = self._pairs.get((node, model))
         if handle is None:
             handle = self._pairs[node, model] = NodeModelMetrics(self._node_families, node, model)
@@ -330,10 +333,10 @@ class RouterMetrics:
         `in_flight`: (node, model) -> open requests. `circuits`: node -> 0, 1, 2. `queues`: known
         model -> (waiting, places). A pair or a queue that is no longer named is 0.
         """
-        for node, model in in_flight:
-            self.node_model(node, model)
-        for pair, handle in self._pairs.items():
-            handle.in_flight.set(in_flight.get(pair, 0))
+        for handle in self._pairs.values():
+            handle.in_flight.set(0)
+        for (node, model), count in in_flight.items():
+            self.node_model(node, model).in_flight.inc(count)
         for node, state in circuits.items():
             self.node(node).circuit_state.set(state)
         self._queues.update(dict.fromkeys(self._queues, (0, 0)))

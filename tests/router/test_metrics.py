@@ -125,6 +125,7 @@ def test_the_gauges_follow_the_book_down_to_zero() -> None:
 
 def test_a_removed_node_leaves_no_series_behind() -> None:
     page = Page()
+    page.metrics.know_models(["m"])
     for node in ("gone", "here"):
         page.metrics.node(node).ended["ok"].inc()
         page.metrics.node_model(node, "m").output_tokens.inc(7)
@@ -201,3 +202,13 @@ def test_the_page_stays_within_its_budget() -> None:
         if not line.startswith(b"#")
     ]
     assert len(lines) <= 3000 + 3 * 100 + 11 * 20
+
+
+def test_a_name_that_only_a_client_knows_is_no_label_at_a_node_either() -> None:
+    page = Page()
+    page.metrics.know_models(["m"])
+    page.metrics.show_book({("a", "m"): 1, ("a", "x"): 2, ("a", "y"): 3}, {}, {})
+
+    assert page.value("dpl_router_upstream_in_flight", node="a", model="m") == 1
+    assert page.value("dpl_router_upstream_in_flight", node="a", model="other") == 5
+    assert b'model="x"' not in page.metrics.render("text/plain")[1]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dpl_router.scheduling.book import Attempt, Book
 from dpl_router.scheduling.node import Node
 from dpl_router.scheduling.pipeline import decide, explain
-from dpl_router.scheduling.queueing import Queues
+from dpl_router.scheduling.queueing import STRANGERS, Queues
 from dpl_router.scheduling.retry import RetryBudget
 from dpl_router.scheduling.roster import Roster
 from dpl_router.scheduling.speed import OUTPUT_PRIOR, Output
@@ -46,17 +46,17 @@ class Core:
 
     def snapshot(self, demand: Demand | None, now: float) -> Snapshot:
         if demand is None:
-            models = self._roster.models | self._queues.depths().keys()
-            views = {model: self._view(model, now) for model in models}
+            views = {model: self._view(model, now) for model in self._roster.models}
         else:
             views = {demand.model: self._view(demand.model, now)}
-        strangers = self._roster.strangers(now)
+        strangers = self._view(STRANGERS, now)
         return Snapshot(views, strangers, self._queues.claims, self._seed)
 
     def _view(self, model: str, now: float) -> View:
         output = self._outputs.get(model)
         mean = OUTPUT_PRIOR if output is None else output.mean
-        return self._roster.view(model, self._queues.waiting(model), mean, now)
+        queue = self._queues.waiting(model, self._roster.models)
+        return self._roster.view(model, queue, mean, now)
 
     def decide(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
         return decide(demand, snapshot, now)
@@ -65,10 +65,10 @@ class Core:
         return explain(demand, snapshot, now)
 
     def head(self, model: str) -> str | None:
-        return next(iter(self._queues.waiting(model)), None)
+        return next(iter(self._queues.waiting(model, self._roster.models)), None)
 
     def queues(self) -> Mapping[str, tuple[int, int]]:
-        depths = self._queues.depths()
+        depths = self._queues.depths(self._roster.models)
         models = (self._roster.models - {""}) | depths.keys()
         return {model: (depths.get(model, 0), self._roster.limit(model)) for model in models}
 
@@ -139,7 +139,7 @@ class Core:
     # what happened to a request
 
     def on_hold(self, demand: Demand, node: str, now: float) -> None:
-        self._queues.hold(demand, node)
+        self._queues.hold(demand.id, demand.model, node)
 
     def on_unhold(self, demand_id: str, now: float) -> None:
         self._queues.drop(demand_id)

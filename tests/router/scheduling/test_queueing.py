@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpl_router.scheduling.live import Core
+from dpl_router.scheduling.queueing import STRANGERS
 from dpl_router.scheduling.types import Action, Demand, NodeConfig, Rejection
 from tests.router.scheduling.values import (
     DONE,
@@ -139,9 +140,9 @@ def test_requests_for_a_model_that_nobody_lists_queue_too() -> None:
     hold(core, "first", model="new")
 
     assert core.head("new") == "first"
-    assert core.queues() == {"new": (1, 4)}
+    assert core.queues() == {STRANGERS: (1, 4)}
     assert ask(core, a_demand("second", "new")).action is Action.HOLD
-    assert core.snapshot(None, 0.0).views["new"].queue == ("first",)
+    assert core.snapshot(None, 0.0).strangers.queue == ("first",)
 
 
 def test_requests_for_any_model_have_a_queue_of_their_own() -> None:
@@ -218,3 +219,20 @@ def test_a_retry_joins_the_queue_at_its_end() -> None:
     send(core, "r", "a")
 
     assert ask(core, a_demand("again", attempts=1)).action is Action.HOLD
+
+
+def test_invented_names_share_one_queue_and_its_bound() -> None:
+    """A client can invent any number of names; each would wait in a queue of its own."""
+    core = a_core(a_node("a", models={}, inventory_known=False, slots=2))
+    fill(core, "a")
+    answers = []
+    for number in range(20):
+        demand = a_demand(f"d{number}", f"invented-{number}")
+        answers.append(ask(core, demand))
+        if answers[-1].action is Action.HOLD:
+            core.on_hold(demand, "a", 0.0)
+
+    held = [answer for answer in answers if answer.action is Action.HOLD]
+    assert len(held) == 4
+    assert {answer.rejection for answer in answers[4:]} == {Rejection.FULL}
+    assert sum(depth for depth, _ in core.queues().values()) == 4
