@@ -3,16 +3,26 @@
 The data path never comes here: httpx's pool does not survive cancellation under load.
 """
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+    wait_random,
+)
 
 from dpl_router.errors import Unavailable, UpstreamSilent
 
 MAX_ANSWER = 8 * 1024 * 1024
+AT_ONCE = 16
+NO_ANSWER = (Unavailable, UpstreamSilent)
+"""What a call raises where the peer gave nothing to go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,10 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+
+class _TooMuch(Unavailable):
+    """Would be too much the second time as well."""
 
 
 class Control:
@@ -44,21 +58,33 @@ class Control:
             verify=verify,
             trust_env=False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=4),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=4),
         )
+        # not by httpx's limit: a call cancelled while it waits there can keep its place for good
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def get(
-        self, path: str, params: Mapping[str, str] | None = None, *, seconds: float, tries: int = 1
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        seconds: float,
+        tries: int = 1,
+        most: int = MAX_ANSWER,
     ) -> Answer:
-        """Raises: Unavailable (nothing came), UpstreamSilent (not in time)."""
+        """`seconds` are for the whole exchange of one try, `most` is the body's size in bytes.
+
+        Raises: Unavailable (nothing came, or too much), UpstreamSilent (not in time; such a call
+        is not tried again).
+        """
         async for attempt in AsyncRetrying(
             stop=stop_after_attempt(tries),
             wait=wait_random(0.05, 0.15),
-            retry=retry_if_exception_type(Unavailable),
+            retry=retry_if_exception_type(Unavailable) & retry_if_not_exception_type(_TooMuch),
             reraise=True,
         ):
             with attempt:
-                return await self._send("GET", path, params=params, seconds=seconds)
+                return await self._send("GET", path, params=params, seconds=seconds, most=most)
         raise AssertionError("tenacity ends by raising")
 
     async def post(self, path: str, body: bytes, *, seconds: float) -> Answer:
@@ -73,19 +99,25 @@ class Control:
         seconds: float,
         params: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        most: int = MAX_ANSWER,
     ) -> Answer:
         content_type = {"content-type": "application/json"} if body is not None else {}
         try:
-            async with self._client.stream(
-                method, path, params=params, content=body, headers=content_type, timeout=seconds
-            ) as response:
+            # httpx's own time-out starts anew with each byte: a dripping peer would never end
+            async with (
+                asyncio.timeout(seconds),
+                self._places,
+                self._client.stream(
+                    method, path, params=params, content=body, headers=content_type, timeout=None
+                ) as response,
+            ):
                 pieces = bytearray()
                 async for piece in response.aiter_raw():
                     pieces += piece
-                    if len(pieces) > MAX_ANSWER:
-                        raise Unavailable(f"{self.base}{path} answered more than 8 MiB")
+                    if len(pieces) > most:
+                        raise _TooMuch(f"{self.base}{path} answered more than {most // 1024} KiB")
                 return Answer(response.status_code, bytes(pieces), response.headers)
-        except httpx.TimeoutException as error:
+        except TimeoutError as error:
             raise UpstreamSilent(f"{self.base}{path} did not answer in {seconds:g} s") from error
         except httpx.TransportError as error:
             raise Unavailable(f"{self.base}{path} cannot be reached: {error}") from error

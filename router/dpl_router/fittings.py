@@ -7,11 +7,14 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
 from dpl_router.control import Control
 from dpl_router.dispatch import Dispatcher
+from dpl_router.errors import NotFound
 from dpl_router.fleet.controller import Leases
 from dpl_router.inventory.load import load
 from dpl_router.inventory.mistakes import InventoryError
@@ -29,6 +32,27 @@ from dpl_router.upstreams.transport import Sweeper
 DRAIN_LOOK = 0.5
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """All that belongs to one node; made without a trace elsewhere, and closed once."""
+
+    node: Node
+    client: NodeClient
+    exporter: Control | None = None
+    leases: LeaseClient | None = None
+    slots: NodeSlots | None = None
+
+    async def close(self) -> None:
+        """Abort what runs, give the lease back; each part also where another one fails."""
+        self.client.close()
+        try:
+            if self.slots is not None:
+                await self.slots.close()
+        finally:
+            if self.exporter is not None:
+                await self.exporter.close()
 
 
 class Fittings:
@@ -51,8 +75,9 @@ class Fittings:
         self._core = core
         self._metrics = metrics
         self._sweeper = sweeper
-        self._fitted: dict[str, Node] = {}
+        self._fitted: dict[str, Fitting] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
         # A new owner for each life: a restarted router is never taken for its former self.
         self._owner = f"dpl-router:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.inventory = inventory
@@ -94,6 +119,13 @@ class Fittings:
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
+    async def list_models(self, node: str) -> Sequence[str]:
+        """What the node serves now. Raises: NotFound where it has gone, UpstreamError."""
+        client = self.clients.get(node)
+        if client is None:
+            raise NotFound(f"there is no node {node} any more")
+        return await client.list_models()
+
     # What a changed nodes.yaml says.
 
     async def reload(self) -> None:
@@ -102,24 +134,34 @@ class Fittings:
             inventory = await asyncio.to_thread(
                 load, self._settings.nodes_file, os.environ, self._settings.api_key
             )
-        except InventoryError as error:
+            if inventory != self.inventory:
+                self.apply(inventory)
+                log.info("nodes file applied", nodes=len(inventory.nodes))
+        except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
             log.error("nodes file refused, the old one is kept", mistakes=str(error))
             return
         self._metrics.config_reloaded.set(1)
-        self.apply(inventory)
-        log.info("nodes file applied", nodes=len(inventory.nodes))
 
     def apply(self, inventory: Inventory) -> None:
-        """Fit what is new or changed, let go of what is not named any more."""
-        self.inventory = inventory
+        """Fit what is new or changed, let go of what is not named any more; whole or not at all.
+
+        Raises: OSError where a TLS file is of no use; nothing has changed then.
+        """
+        ttl = inventory.router.lease_ttl
         wanted = {node.name: node for node in inventory.nodes}
-        for name, node in list(self._fitted.items()):
+        standing = {fitting.node.name: fitting.node for fitting in self._fitted.values()}
+        made = self._made(
+            [node for node in inventory.nodes if standing.get(node.name) != node], ttl
+        )
+        self.inventory = inventory
+        for name, node in standing.items():
             if wanted.get(name) != node:
                 self._unfit(name, stays=name in wanted)
-        for name, node in wanted.items():
-            if name not in self._fitted:
-                self._fit(node, inventory.router.lease_ttl)
+        for slots in self.slots.values():
+            slots.ttl = ttl
+        for fitting in made:
+            self._fit(fitting)
         self._view.reload(inventory)
         self._core.on_reload(
             [NodeConfig(node.name, node.slots) for node in inventory.nodes], time.monotonic()
@@ -128,67 +170,77 @@ class Fittings:
             self.dispatcher.timeouts = inventory.router.timeouts
         self.tell_core()
 
-    def _fit(self, node: Node, ttl: float) -> None:
-        self._fitted[node.name] = node
-        self.clients[node.name] = NodeClient(node, self._sweeper)
-        metrics = self._metrics.node(node.name)
-        metrics.cordoned.set(node.cordoned)
-        if node.exporter is None:
-            return
+    def _made(self, nodes: Sequence[Node], ttl: float) -> list[Fitting]:
+        made: list[Fitting] = []
+        try:
+            for node in nodes:
+                made.append(self._make(node, ttl))
+        except OSError:
+            for fitting in made:
+                fitting.client.close()
+            raise
+        return made
+
+    def _make(self, node: Node, ttl: float) -> Fitting:
         verify = (
             ssl.create_default_context(cafile=str(node.exporter_ca)) if node.exporter_ca else True
         )
-        control = Control(node.exporter, key=node.exporter_key, verify=verify)
-        client = LeaseClient(control, self._owner)
-        self.exporters[node.name] = control
-        self.leases.clients[node.name] = client
-        self.slots[node.name] = NodeSlots(
+        client = NodeClient(node, self._sweeper)
+        if node.exporter is None:
+            return Fitting(node, client)
+        exporter = Control(node.exporter, key=node.exporter_key, verify=verify)
+        leases = LeaseClient(exporter, self._owner)
+        slots = NodeSlots(
             node.name,
-            client,
+            leases,
             self._owner,
             busy=lambda: self._core.busy(node.name),
             listener=self,
             metrics=self._metrics.leases,
             ttl=ttl,
         )
+        return Fitting(node, client, exporter, leases, slots)
+
+    def _fit(self, fitting: Fitting) -> None:
+        name = fitting.node.name
+        self._fitted[name] = fitting
+        self.clients[name] = fitting.client
+        self._metrics.node(name).cordoned.set(fitting.node.cordoned)
+        if fitting.exporter is not None and fitting.leases is not None:
+            self.exporters[name] = fitting.exporter
+            self.leases.clients[name] = fitting.leases
+        if fitting.slots is not None:
+            self.slots[name] = fitting.slots
 
     def _unfit(self, name: str, *, stays: bool) -> None:
-        del self._fitted[name]
-        client = self.clients.pop(name)
-        slots = self.slots.pop(name, None)
-        exporter = self.exporters.pop(name, None)
-        self.leases.clients.pop(name, None)
-        leaving = asyncio.get_running_loop().create_task(
-            self._leave(name, client, slots, exporter, stays=stays)
-        )
+        fitting = self._fitted.pop(name)
+        for parts in (self.clients, self.slots, self.exporters, self.leases.clients):
+            parts.pop(name, None)
+        leaving = asyncio.get_running_loop().create_task(self._leave(fitting, stays=stays))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
 
-    async def _leave(
-        self,
-        name: str,
-        client: NodeClient,
-        slots: NodeSlots | None,
-        exporter: Control | None,
-        *,
-        stays: bool,
-    ) -> None:
-        while client.active:  # noqa: ASYNC110 - minutes at most, once in a reload
-            await asyncio.sleep(DRAIN_LOOK)
-        client.close()
-        if slots is not None:
-            await slots.close()
-        if exporter is not None:
-            await exporter.close()
-        if not stays and name not in self._fitted:
-            self._metrics.forget_node(name)
+    async def _leave(self, fitting: Fitting, *, stays: bool) -> None:
+        name = fitting.node.name
+        while fitting.client.active and not self._closing.is_set():
+            await self._look_again()
+        await fitting.close()
         log.info("node left" if not stays else "node changed", node=name)
+        # the node may be done while its last client still reads: that answer is counted at its end
+        while name not in self._fitted and not self._closing.is_set():
+            if not self._core.busy(name):
+                self._metrics.forget_node(name)
+                return
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), DRAIN_LOOK)
 
     async def close(self) -> None:
-        """Leases back, connections closed."""
-        await asyncio.gather(*(slots.close() for slots in self.slots.values()))
-        for leaving in self._leaving:
-            leaving.cancel()
-        for client in self.clients.values():
-            client.close()
-        await asyncio.gather(*(control.close() for control in self.exporters.values()))
+        """Leases back, connections closed: those of nodes that are leaving as well."""
+        self._closing.set()
+        ends = [fitting.close() for fitting in self._fitted.values()]
+        for outcome in await asyncio.gather(*ends, *self._leaving, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("a node's parts could not be closed", exc_info=outcome)

@@ -52,9 +52,21 @@ class Lifespan:
             finally:
                 for task in tasks:
                     task.cancel()
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._fittings.close()
-                    await asyncio.gather(*(control.close() for control in self._controls))
+                # shielded: whoever stops waiting for us must not cost the nodes their leases
+                await asyncio.shield(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
+        """All side by side, so that no failure and no silence keeps the rest from its end."""
+        ends = [self._fittings.close(), *(control.close() for control in self._controls)]
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                outcomes = await asyncio.gather(*ends, return_exceptions=True)
+        except TimeoutError:
+            log.error("not everything could be closed in time", seconds=CLOSE_SECONDS)
+            return
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                log.error("a part could not be closed", exc_info=outcome)
 
     def _jobs(self) -> list[Callable[[], Awaitable[None]]]:
         settings = self._settings

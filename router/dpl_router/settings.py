@@ -35,6 +35,19 @@ def parse_address(text: str, where: str) -> Address:
     return Address(host, int(port))
 
 
+def parse_key(text: str, where: str) -> str:
+    """A key as it may stand in a header; `where` names its source in the error.
+
+    Raises: ConfigError, which never holds the key.
+    """
+    if not text or any(not "!" <= sign <= "~" for sign in text):
+        raise ConfigError(
+            f"{where} must be one key on one line: ASCII letters, digits and signs, no blanks; "
+            "`dpl key new NAME` makes one"
+        )
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     nodes_file: Path
@@ -54,8 +67,8 @@ class Settings:
     poll_interval: float = 2.0
     """Seconds between two polls of the recorded facts."""
     scrape_interval: float = 5.0
-    """Seconds between two scrapes of an exporter by Prometheus: facts older than three are stale. In
-    mode `direct` each poll reads the exporters."""
+    """Seconds between two scrapes of an exporter by Prometheus: facts older than three are stale.
+    In mode `direct` each poll reads the exporters."""
     check_interval: float = 5.0
     """Seconds between the router's own checks of a node, give or take a fifth."""
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from dpl_router.server import free_address
+from dpl_router.server import bound
 from dpl_router.settings import Address
 from dpl_router.telemetry.direct import read_exposition
 from dpl_router.telemetry.prometheus import read_facts
@@ -101,7 +101,8 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
     }
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(configuration))
-    address = free_address(Address("127.0.0.1", 0))
+    with bound(Address("127.0.0.1", 0)) as free:
+        address = Address(*free.getsockname()[:2])
     process = subprocess.Popen(
         [
             find_program("prometheus"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from dpl_router.errors import ConfigError, DplError
+from dpl_router.settings import parse_key
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -34,11 +35,13 @@ def router_option(verb: Verb) -> Verb:
 
 
 def get_json(base: str, path: str) -> Any:
+    from http.client import HTTPException
+
     connection = connect(base, CONNECT)
     try:
         answer = ask(connection, base, "GET", path)
         return decode(answer.read(), base)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise unreachable(base, error) from error
     finally:
         connection.close()
@@ -83,7 +86,7 @@ def headers(body: bytes | None) -> Mapping[str, str]:
     if body is not None:
         said["content-type"] = "application/json"
     if key := os.environ.get("DPL_API_KEY"):
-        said["authorization"] = f"Bearer {key}"
+        said["authorization"] = f"Bearer {parse_key(key, 'DPL_API_KEY')}"
     return said
 
 
@@ -95,7 +98,13 @@ def unreachable(base: str, error: Exception) -> CallFailed:
 
 
 def refused(answer: HTTPResponse, base: str) -> CallFailed:
-    said = message_of(answer.read(65536)) or f"{answer.status} {answer.reason}"
+    from http.client import HTTPException
+
+    try:
+        body = answer.read(65536)
+    except (OSError, HTTPException):
+        body = b""  # the status says enough
+    said = message_of(body) or f"{answer.status} {printable(answer.reason)}"
     return CallFailed(f"{said.rstrip('.')} ({base}, status {answer.status}); {advice(answer)}")
 
 

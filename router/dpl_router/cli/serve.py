@@ -65,14 +65,19 @@ def serve(
     import platformdirs
 
     from dpl_router.server import run
-    from dpl_router.settings import Settings, parse_address
+    from dpl_router.settings import Settings, parse_address, parse_key
 
+    shown_key = os.environ.get("DPL_API_KEY") or None
+    if api_key_file:
+        shown_key = read_key(api_key_file)
+    elif shown_key:
+        parse_key(shown_key, "DPL_API_KEY")
     settings = Settings(
         nodes_file=nodes_file,
         data_dir=data_dir or platformdirs.user_state_path("dpl"),
         listen=parse_address(listen, "--listen"),
         keys_file=keys_file,
-        api_key=read_key(api_key_file) if api_key_file else os.environ.get("DPL_API_KEY"),
+        api_key=shown_key,
         prometheus_url=prometheus_url,
         alertmanager_url=alertmanager_url,
         insecure_open=insecure_open,
@@ -84,11 +89,10 @@ def serve(
 def read_key(file: Path) -> str:
     """The file's one line. Raises: ConfigError."""
     from dpl_router.errors import ConfigError
+    from dpl_router.settings import parse_key
 
     try:
         key = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--api-key-file {file} cannot be read: {error}") from error
-    if not key or not key.isprintable():
-        raise ConfigError(f"--api-key-file {file} must hold one key on one line")
-    return key
+    return parse_key(key, f"--api-key-file {file}")

@@ -7,7 +7,9 @@ import asyncio
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+
+import msgspec
 
 from dpl_router.control import Answer, Control
 from dpl_router.errors import BadRequest, DplError, Overloaded, Unavailable, UpstreamSilent
@@ -18,6 +20,8 @@ LONGEST_RANGE = 31 * 86400.0
 MOST_POINTS = 11_000
 SECONDS = 8.0
 AT_ONCE = 8
+CALLERS_FAULT = (400, 422)
+"""Statuses by which Prometheus refuses a query, as its HTTP API documents them."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w|y)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
@@ -48,7 +52,7 @@ class PromqlDoor:
             self._metrics.promql_proxy[_outcome(error)].inc()
             raise
         self._metrics.promql_proxy["ok" if answer.status == 200 else "client_error"].inc()
-        return answer
+        return answer  # 200, or one of CALLERS_FAULT
 
     async def _bounded(self, path: str, parameters: Mapping[str, str]) -> Answer:
         if self._prometheus is None:
@@ -56,9 +60,25 @@ class PromqlDoor:
         if self._places.locked():
             raise Overloaded(f"{AT_ONCE} queries are running already", retry_after=1)
         async with self._places:
-            return await self._prometheus.get(
-                path, {**parameters, "timeout": f"{SECONDS:g}s"}, seconds=SECONDS + 1
+            answer = await self._prometheus.get(
+                path, {**parameters, "timeout": f"{SECONDS:g}s"}, seconds=SECONDS + 1, tries=2
             )
+        if answer.status != 200 and answer.status not in CALLERS_FAULT:
+            raise Unavailable(f"Prometheus answered {answer.status}{_words(answer.body)}")
+        return answer
+
+
+class _Failure(msgspec.Struct):
+    error: str = ""
+
+
+def _words(body: bytes) -> str:
+    """What Prometheus says of its failure, as `: query timed out`; empty where it says nothing."""
+    try:
+        said = msgspec.json.decode(body, type=_Failure).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return f": {said[:200]}" if said else ""
 
 
 def _outcome(error: DplError) -> ProxyOutcome:
@@ -115,13 +135,14 @@ def _query(said: Mapping[str, str]) -> str:
 
 
 def _time(said: Mapping[str, str], name: str) -> float:
-    """Seconds since 1970, or RFC 3339."""
+    """Seconds since 1970, or RFC 3339; without a zone it is UTC."""
     text = said.get(name, "")
     try:
         value = float(text)
     except ValueError:
         try:
-            value = datetime.fromisoformat(text).timestamp()
+            moment = datetime.fromisoformat(text)
+            value = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"{name} is neither seconds nor RFC 3339", param=name) from error
     if not math.isfinite(value):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from dpl_router.errors import Unavailable, UpstreamSilent
+from dpl_router.control import NO_ANSWER
 from dpl_router.fleet.schemas import Unlocked
 from dpl_router.nodes.lease_client import LeaseClient
 
@@ -17,7 +17,7 @@ async def unlock_all(nodes: Sequence[str], clients: Mapping[str, LeaseClient]) -
             return Unlocked(node, "no exporter")
         try:
             return Unlocked(node, "released" if await client.force_unlock() else "refused")
-        except (Unavailable, UpstreamSilent):
+        except NO_ANSWER:
             return Unlocked(node, "unreachable")
 
     return list(await asyncio.gather(*(one(node) for node in nodes)))

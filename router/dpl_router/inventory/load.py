@@ -15,6 +15,7 @@ from dpl_router.inventory.addresses import (
 from dpl_router.inventory.document import Document, Place, read, spelled
 from dpl_router.inventory.mistakes import InventoryError
 from dpl_router.inventory.schema import LATER, SPELLINGS, json_schema
+from dpl_router.inventory.tls import authority, own
 from dpl_router.inventory.types import Inventory, Node, RouterOptions, Timeouts, Tls
 from dpl_router.inventory.validate import Words, validate
 from dpl_router.inventory.values import BadValue, existing, referenced, seconds, secret
@@ -152,7 +153,8 @@ class _Reader:
 
         def resolve() -> Path:
             named = referenced(reference, self._environ)
-            return existing((named or reference).removeprefix("file:"), self._folder)
+            file = existing((named or reference).removeprefix("file:"), self._folder)
+            return authority(file)
 
         return self._tried(place, resolve, None)
 
@@ -162,8 +164,13 @@ class _Reader:
             if name in fields:
                 text = str(fields[name]).removeprefix("file:")
                 files[name] = self._file((*place, name), text)
+        ca, cert, key = (files.get(name) for name in ("ca", "cert", "key"))
+        if ca is not None:
+            files["ca"] = self._tried((*place, "ca"), lambda: authority(ca), None)
         if ("cert" in fields) != ("key" in fields):
             self._document.wrong(place, "cert and key belong together", "write both or neither")
+        elif cert is not None and key is not None:
+            self._tried((*place, "cert"), lambda: own(cert, key), None)
         if fields and url is not None and url.url.startswith("http:"):
             self._note(place, "has no effect: the url is not https")
         return Tls(verify=bool(fields.get("verify", True)), **files)

@@ -21,8 +21,11 @@ class BadValue(ValueError):
 def seconds(value: float | str, at_most: float = LONGEST) -> float:
     """`500ms`, `30s`, `5m`, `1h`, or a number of seconds. Raises: BadValue."""
     if isinstance(value, str):
-        number, unit = re.fullmatch(r"([\d.]+)(\D+)", value).groups()  # type: ignore[union-attr]
-        value = float(number) * SECONDS[unit]
+        # stripped: a line break at its end passes the schema's `$`, and is told as such already
+        parts = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value.strip())
+        if parts is None:
+            raise BadValue("is no time", "write it as 500ms, 30s, 5m or 1h")
+        value = float(parts[1]) * SECONDS[parts[2]]
     if not math.isfinite(value) or not 0.001 <= value <= at_most:
         raise BadValue("is no usable time", f"write 1ms to {at_most:g}s")
     return float(value)

@@ -15,12 +15,13 @@ Fingerprint = tuple[int, int, int] | None
 
 
 async def watch(path: Path, apply: Callable[[], Awaitable[None]]) -> None:
-    """Call `apply` within a second of each change of `path`, until cancelled.
+    """Call `apply` at once, for what changed before we looked, and within a second of each change.
 
-    The folder is watched, not the file: a rename on save puts another file in its place. `apply`
-    answers for its own errors. A file that vanished is a change as well.
+    Until cancelled. The folder is watched, not the file: a rename on save puts another file in its
+    place. `apply` answers for its own errors. A file that vanished is a change as well.
     """
     seen = fingerprint(path)
+    await apply()
     async for _ in watchfiles.awatch(
         path.parent,
         watch_filter=None,

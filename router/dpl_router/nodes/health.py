@@ -9,14 +9,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from dpl_router.errors import DplError
+from dpl_router.errors import DplError, NotFound
 
 CHECK_SECONDS = 1.0
 LOOK_SECONDS = 0.25
 SPREAD = 0.2
 
 Ask = Callable[[str], Awaitable[Sequence[str]]]
-"""Node name -> the models it lists. Raises: DplError."""
+"""Node name -> the models it lists. Raises: NotFound where a reload took the node, DplError."""
 Tell = Callable[[str, Sequence[str] | None, str | None], None]
 """(node, models or None where it did not answer, why not)."""
 
@@ -45,6 +45,8 @@ class HealthChecks:
                 models = await self._ask(node)
         except TimeoutError:
             self._tell(node, None, f"no answer to the model list in {CHECK_SECONDS:g} s")
+        except NotFound:
+            return
         except DplError as error:
             self._tell(node, None, error.message)
         else:

@@ -36,10 +36,6 @@ class Refused:
     def exclusive_of_others(self, owner: str) -> bool:
         return any(holder.exclusive and holder.owner != owner for holder in self.holders)
 
-    def only(self, owner: str) -> bool:
-        """The one holder is ourselves: our token was lost."""
-        return bool(self.holders) and all(holder.owner == owner for holder in self.holders)
-
     def slots_of_others(self, owner: str) -> int:
         return sum(holder.slots for holder in self.holders if holder.owner != owner)
 

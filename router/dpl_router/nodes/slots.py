@@ -13,15 +13,17 @@ from typing import Protocol
 
 import structlog
 
-from dpl_router.errors import Unavailable, UpstreamSilent
+from dpl_router.control import NO_ANSWER
 from dpl_router.metrics import LeaseMetrics
 from dpl_router.nodes.lease_client import Granted, LeaseClient, Refused
 
 LOOK_SECONDS = 0.2
 IDLE_SECONDS = 0.4
+SMALLER_SECONDS = 0.1
+"""What did not fit is asked for again so soon, and less of it."""
 FAILURE_SECONDS = 3.0
 """A failure is remembered so long before the exporter is asked again."""
-NO_ANSWER = (Unavailable, UpstreamSilent)
+MOST_SLOTS = 10_000
 
 log = structlog.get_logger()
 
@@ -44,7 +46,8 @@ class _Lease:
     slots: int
     since: float
     asked_at: float
-    """Before the request left: the lease counts as lost at `asked_at` + ttl."""
+    """Before the request left: the lease counts as lost at `asked_at` + `ttl`."""
+    ttl: float
 
 
 class NodeSlots:
@@ -67,8 +70,11 @@ class NodeSlots:
         self._busy = busy
         self._listener = listener
         self._metrics = metrics
-        self._ttl = ttl
+        self.ttl = ttl
+        """Seconds; for the next lease, and for the one that is held from its next renewal on."""
         self._lease: _Lease | None = None
+        self._room = MOST_SLOTS
+        """What the exporter can give us, as far as its answers tell."""
         self._ask_again_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._more = asyncio.Event()
@@ -116,15 +122,16 @@ class NodeSlots:
 
     async def _cover(self, busy: int, now: float) -> None:
         lease = self._lease
-        if lease is not None and now >= lease.asked_at + self._ttl:
+        if lease is not None and now >= lease.asked_at + lease.ttl:
             self._lost("expired")
             lease = None
-        covered = lease is not None and busy <= lease.slots
-        due = lease is not None and now >= lease.asked_at + self._ttl / 3
+        wish, ttl = min(busy, self._room), self.ttl
+        covered = lease is not None and wish <= lease.slots
+        due = lease is not None and now >= lease.asked_at + lease.ttl / 3
         if (covered and not due) or now < self._ask_again_at:
             return
         try:
-            answer = await self._client.lock(busy, self._ttl, lease.token if lease else None)
+            answer = await self._client.lock(wish, ttl, lease.token if lease else None)
         except NO_ANSWER:
             self._ask_again_at = time.monotonic() + FAILURE_SECONDS
             self._count("error", renewing=lease is not None)
@@ -132,23 +139,30 @@ class NodeSlots:
         if lease is None:
             self._metrics.acquire_seconds.observe(time.monotonic() - now)
         if isinstance(answer, Granted):
-            self._granted(answer, now)
+            self._granted(answer, now, ttl)
         else:
-            self._refused(answer, now)
+            self._refused(answer, now, wish)
 
-    def _granted(self, answer: Granted, asked_at: float) -> None:
+    def _granted(self, answer: Granted, asked_at: float, ttl: float) -> None:
         renewing = self._lease is not None
         since = self._lease.since if self._lease is not None else asked_at
-        self._lease = _Lease(answer.token, answer.slots, since, asked_at)
+        self._lease = _Lease(answer.token, answer.slots, since, asked_at, ttl)
+        self._room = answer.slots + answer.free
         if not renewing:
             self._metrics.in_use.inc()
         self._count("granted", renewing=renewing)
 
-    def _refused(self, answer: Refused, asked_at: float) -> None:
+    def _refused(self, answer: Refused, asked_at: float, wish: int) -> None:
         """Shared use goes on in any case; only an exclusive lease of a stranger ends attempts."""
         self._ask_again_at = asked_at + min(FAILURE_SECONDS, max(0.2, answer.expires_in))
         exclusive = answer.exclusive_of_others(self._owner)
-        grows = self._lease is not None and not exclusive and not answer.only(self._owner)
+        held = self._lease.slots if self._lease is not None else 0
+        grows = 0 < held < wish and not exclusive
+        if wish > max(held, 1) and not exclusive:
+            # how much would fit is not told: half of it, until an answer tells what is free; a
+            # lease that cannot grow must not ask for more when it is renewed
+            self._room = max(held, 1, wish // 2)
+            self._ask_again_at = asked_at + SMALLER_SECONDS
         self._count("conflict", renewing=self._lease is not None and not grows)
         if self._lease is not None and not grows:
             self._lost("exclusive" if exclusive else "token unknown")

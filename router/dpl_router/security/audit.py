@@ -7,6 +7,7 @@ changed, taken out or put in between is found by `broken_at`.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ class AuditLog:
     def __init__(self, path: Path, wall: Callable[[], float]) -> None:
         self._path = path
         self._wall = wall
+        self._one_by_one = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -42,8 +44,12 @@ class AuditLog:
         self._torn = bool(tail) and not tail.endswith(b"\n")
 
     def record(self, who: Identity, address: str, action: str, target: str, outcome: str) -> None:
-        """`address` is the peer's; `target` what it was done to. A full disk is logged, not raised:
-        it must not keep an operator from draining a node."""
+        """From any thread. `address` is the peer's; `target` what it was done to. A full disk is
+        logged, not raised: it must not keep an operator from draining a node."""
+        with self._one_by_one:  # each line needs the chain of the one before
+            self._record(who, address, action, target, outcome)
+
+    def _record(self, who: Identity, address: str, action: str, target: str, outcome: str) -> None:
         fields = {
             "time": datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds"),
             "actor": who.name,

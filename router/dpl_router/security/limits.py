@@ -1,4 +1,4 @@
-"""How many wrong keys one address may try."""
+"""How many wrong keys one address may try before the answer is 429."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -11,7 +11,10 @@ MAX_ADDRESSES = 1024
 class WrongKeys:
     """Wrong keys of the last minute per peer address; at most 1,024 addresses are remembered.
 
-    Only answered tries count, so that an address is never tested with more than 100 a minute.
+    It makes guessing loud and each guess past the hundredth a 429; it does not end it: a right key
+    is always let in, so that a stranger behind the same address cannot lock anybody out. What
+    keeps a key from being guessed is its 256 random bits (`dpl key new`). A try that was answered
+    with 429 does not count.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

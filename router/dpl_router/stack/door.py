@@ -71,6 +71,9 @@ def bound(data_dir: Path) -> socket.socket:
     try:
         with contextlib.chdir(data_dir):
             made.bind(SOCKET)
+    except OSError as error:  # as of any file: with its path
+        made.close()
+        raise OSError(error.errno, error.strerror, str(data_dir / SOCKET)) from error
     finally:
         os.umask(mask)
     return made

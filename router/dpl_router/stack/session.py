@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from dpl_router.stack.sources import Consent, choose_sources
 from dpl_router.stack.supervisor import Supervisor
 from dpl_router.stack.tokens import ready_tokens
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 FIRST_MODEL = 15.0
 """Seconds that we wait for the router to know a model before the table is printed."""
 
@@ -44,13 +46,26 @@ class Options:
 
 def up(options: Options, say: Say, consent: Consent) -> int:
     """Until a signal ends it; the exit code. Raises: DplError where it cannot start."""
+    with usable(options.data_dir), sole_use(options.data_dir):
+        setting = prepare(options, say, consent)
+        return asyncio.run(live(setting, make_plan(setting)))
+
+
+@contextlib.contextmanager
+def usable(data_dir: Path) -> Iterator[None]:
+    """The folder is there; what the system refuses in it is told as such, anything else is not.
+
+    Raises: ConfigError.
+    """
     try:
-        options.data_dir.mkdir(parents=True, exist_ok=True)
-        with sole_use(options.data_dir):
-            setting = prepare(options, say, consent)
-            return asyncio.run(live(setting, make_plan(setting)))
+        data_dir.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
-        raise ConfigError(f"--data-dir {options.data_dir} cannot be used: {error}") from error
+        file = error.filename
+        inside = isinstance(file, str | os.PathLike) and Path(file).is_relative_to(data_dir)
+        if not inside and error.errno not in DISK_FULL:  # a full disk is told without a file
+            raise
+        raise ConfigError(f"--data-dir {data_dir} cannot be used: {error}") from error
 
 
 def prepare(options: Options, say: Say, consent: Consent) -> Setting:

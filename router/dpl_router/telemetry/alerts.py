@@ -45,7 +45,7 @@ async def active_alerts(alertmanager: Control | None) -> list[Alert]:
     if alertmanager is None:
         raise Unavailable("no Alertmanager is configured; start the router with --alertmanager-url")
     try:
-        answer = await alertmanager.get("/api/v2/alerts", seconds=SECONDS)
+        answer = await alertmanager.get("/api/v2/alerts", seconds=SECONDS, tries=2)
         if answer.status != 200:
             raise Unavailable(f"Alertmanager answered {answer.status}", retry_after=5)
         wire = _decode(answer.body)

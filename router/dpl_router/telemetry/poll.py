@@ -8,15 +8,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from dpl_router.control import Control
-from dpl_router.errors import Unavailable, UpstreamSilent
+from dpl_router.control import NO_ANSWER, Control
 from dpl_router.metrics import ViewMetrics
 from dpl_router.telemetry.direct import scrape
 from dpl_router.telemetry.prometheus import PrometheusSource
 from dpl_router.telemetry.sample import NodeSample, PeopleSample
 from dpl_router.telemetry.view import FleetView
-
-NO_ANSWER = (Unavailable, UpstreamSilent)
 
 
 class Poller:

@@ -81,6 +81,33 @@ def test_the_key_is_shown_to_the_router(dpl: Run, router: Scripted) -> None:
     assert fields["authorization"] == "Bearer dpl_secret"
 
 
+@pytest.mark.parametrize("key", ["dpl_a\ndpl_b", "dpl_a b", "schl\u00fcssel", "\u20ac", "dpl_a\r"])
+def test_a_key_that_cannot_be_sent_is_told_in_one_line_without_it(
+    dpl: Run, router: Scripted, key: str
+) -> None:
+    done = dpl("get", "nodes", url=router.url, DPL_API_KEY=key)
+
+    assert done.returncode == 2
+    assert "DPL_API_KEY" in done.stderr
+    assert key not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert router.asked == []
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_answer_that_breaks_off_is_told_in_one_line(
+    dpl: Run, router: Scripted, status: int
+) -> None:
+    router.status, router.body = status, b"[{"
+    router.headers = {"content-length": "1000"}
+
+    done = dpl("get", "nodes", url=router.url)
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert router.url in done.stderr
+
+
 def test_a_refusal_is_the_routers_words_and_the_next_command(dpl: Run, router: Scripted) -> None:
     router.status = 401
     router.body = b'{"status": 401, "detail": "a key is needed here"}'

@@ -1,5 +1,6 @@
 """The command itself: help, versions, and every mistake in one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def test_help_loads_nothing_heavy() -> None:
         (("serve", "--listen", "nowhere"), 2, "write HOST:PORT, as 127.0.0.1:8000"),
         (("serve", "--listen", "0.0.0.0:8000"), 2, "dpl key new"),
         (("serve", "--api-key-file", "no-such-file"), 2, "no-such-file cannot be read"),
+        (("serve", "--api-key-file", os.devnull), 2, "must be one key"),
         (("ask", "auto"), 2, "Missing argument 'QUESTION'"),
         (("get", "nodes", "-o", "xml"), 2, "is not one of"),
         (("get", "nodes", "--url", "127.0.0.1:8000"), 2, "write http://127.0.0.1:8000"),

@@ -1,5 +1,6 @@
 """Health, metrics, discovery and the small door to Prometheus."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from dpl_router.diagnostics.promql import instant_parameters, range_parameters
 from dpl_router.errors import BadRequest
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Node, running_router
+from tests.fakes.wire import Peer, served
 
 DEAD = "http://127.0.0.1:9"
 
@@ -115,6 +117,50 @@ def test_parameters_are_parsed_and_written_anew() -> None:
         "end": "1764032460.0",
         "step": "90.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("2026-11-25T00:00:00", 1795564800.0), ("2026-11-25T01:00:00+01:00", 1795564800.0)],
+)
+def test_a_time_without_a_zone_is_utc(written: str, seconds: float) -> None:
+    assert instant_parameters([("query", "up"), ("time", written)])["time"] == repr(seconds)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "outcome"),
+    [
+        (200, 200, "ok"),
+        (400, 400, "client_error"),
+        (422, 422, "client_error"),
+        (401, 503, "upstream_error"),
+        (503, 503, "upstream_error"),
+        (302, 503, "upstream_error"),
+    ],
+)
+async def test_only_what_the_caller_did_wrong_is_the_callers_error(
+    tmp_path: Path, theirs: int, ours: int, outcome: str
+) -> None:
+    """Prometheus's 401 means our credentials: passed on, it would ask the caller for theirs."""
+    said = json.dumps({"status": "error", "error": "the words of Prometheus"}).encode()
+    answer = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (theirs, len(said), said)
+
+    async def prometheus(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(answer)
+
+    async with served(prometheus) as url:
+        async with running_router({"a": DEAD}, folder=tmp_path, prometheus_url=url) as router:
+            async with router.client() as client:
+                seen = await client.get("/api/prometheus/query?query=up")
+            counted = await router.metric(
+                f'dpl_router_promql_proxy_requests_total{{outcome="{outcome}"}}'
+            )
+
+    assert seen.status_code == ours
+    assert "the words of Prometheus" in seen.text
+    assert counted == 1
 
 
 async def test_without_prometheus_the_door_says_so(tmp_path: Path) -> None:

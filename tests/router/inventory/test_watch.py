@@ -25,6 +25,11 @@ class Seen:
         self.called.set()
         self.called = anyio.Event()
 
+    async def first(self) -> None:
+        with anyio.fail_after(10):
+            while not self.texts:
+                await self.called.wait()
+
     async def last(self, text: str | None) -> None:
         with anyio.fail_after(10):
             while self.texts[-1:] != [text]:
@@ -36,7 +41,7 @@ async def watched(path: Path) -> AsyncIterator[Seen]:
     seen = Seen(path)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(watch, path, seen.apply)
-        await seen.last(path.read_text())
+        await seen.first()
         yield seen
         tasks.cancel_scope.cancel()
 

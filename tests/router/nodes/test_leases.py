@@ -4,11 +4,18 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from prometheus_client import CollectorRegistry
+
+from dpl_router.control import Control
+from dpl_router.metrics import RouterMetrics
+from dpl_router.nodes.lease_client import LeaseClient
+from dpl_router.nodes.slots import NodeSlots
 from tests.exporter.process import Running as Exporter
 from tests.exporter.process import running as exporter_of
 from tests.fakes.openai import FakeOpenAi, Faults
@@ -160,3 +167,64 @@ async def test_unlock_all_tells_what_became_of_each_node(tmp_path: Path) -> None
     }
     assert not held
     assert '"action": "unlock_all"' in audit
+
+
+class Heard:
+    """What lease answers said of others."""
+
+    def __init__(self) -> None:
+        self.others: list[int] = []
+
+    def on_others(self, node: str, slots: int) -> None:
+        self.others.append(slots)
+
+    def on_exclusive(self, node: str, seconds: float) -> None:
+        raise AssertionError("nobody holds it exclusively")
+
+
+@asynccontextmanager
+async def holding(exporter: Exporter, busy: int) -> AsyncIterator[NodeSlots]:
+    control = Control(exporter.url)
+    slots = NodeSlots(
+        "a",
+        LeaseClient(control, "us"),
+        "us",
+        busy=lambda: busy,
+        listener=Heard(),
+        metrics=RouterMetrics(CollectorRegistry()).leases,
+        ttl=15.0,
+    )
+    slots.wanted()
+    try:
+        yield slots
+    finally:
+        await slots.close()
+        await control.close()
+
+
+def held(exporter: Exporter) -> dict[str, int]:
+    lease = exporter.call("GET", "/status").json()["lock"]
+    assert isinstance(lease, dict)
+    return {holder["owner"]: holder["slots"] for holder in lease["holders"]}
+
+
+@pytest.mark.parametrize(("others", "busy", "ours"), [(3, 5, 1), (0, 9, 4), (1, 4, 3)])
+async def test_where_not_all_of_it_fits_what_is_free_is_held(
+    tmp_path: Path, others: int, busy: int, ours: int
+) -> None:
+    with FakeOpenAi(slots=4) as node, measured(tmp_path, node) as exporter:
+        if others:
+            lock(exporter, owner="them", ttl_seconds=60, slots=others)
+        async with holding(exporter, busy):
+            await until(lambda: held(exporter).get("us") == ours, seconds=5)
+
+
+async def test_a_lease_grows_when_others_let_go(tmp_path: Path) -> None:
+    with FakeOpenAi(slots=4) as node, measured(tmp_path, node) as exporter:
+        theirs = lock(exporter, owner="them", ttl_seconds=60, slots=3)
+        async with holding(exporter, 4) as slots:
+            slots.ttl = 1.5
+            await until(lambda: held(exporter).get("us") == 1, seconds=5)
+            release = {"owner": "them", "token": theirs["token"]}
+            exporter.call("POST", "/unlock", json.dumps(release).encode())
+            await until(lambda: held(exporter).get("us") == 4, seconds=5)

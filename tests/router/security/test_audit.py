@@ -2,6 +2,7 @@
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_line_that_a_crash_cut_does_not_break_the_chain(tmp_path: Path, cut: i
 
     assert broken_at(lines(path)) is None
     assert json.loads(lines(path)[-1])["object"] == "e"
+
+
+def test_the_chain_holds_when_many_threads_write(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    audit = AuditLog(path, lambda: 0.0)
+    with ThreadPoolExecutor(8) as threads:
+        for n in range(400):
+            threads.submit(audit.record, ANN, "", "cordon", str(n), "ok")
+
+    assert len(lines(path)) == 400
+    assert broken_at(lines(path)) is None
 
 
 def test_a_changed_a_missing_and_an_added_line_are_found(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Calls to Prometheus, Alertmanager and exporters end in time and within their size."""
+
+import asyncio
+import time
+
+import pytest
+
+from dpl_router.control import Control
+from dpl_router.errors import Unavailable, UpstreamSilent
+from tests.fakes.wire import Peer, served
+
+
+async def drip(peer: Peer) -> None:
+    """Never silent for long, never at its end."""
+    await peer.request()
+    await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        await peer.say(b"x")
+        await asyncio.sleep(0.1)
+
+
+async def test_the_time_given_is_for_the_whole_answer_not_for_each_byte() -> None:
+    async with served(drip) as url:
+        control = Control(url)
+        started = time.monotonic()
+        with pytest.raises(UpstreamSilent, match=r"0\.5 s"):
+            await control.get("/metrics", seconds=0.5)
+        took = time.monotonic() - started
+        await control.close()
+
+    assert took < 2.0
+
+
+async def test_a_read_for_people_is_tried_again_where_nothing_came() -> None:
+    async def second_time(peer: Peer) -> None:
+        if peer.number > 1:
+            await peer.request()
+            await peer.answer(b"here")
+
+    async with served(second_time) as url:
+        control = Control(url)
+        answer = await control.get("/api", seconds=2.0, tries=2)
+        await control.close()
+
+    assert answer.body == b"here"
+
+
+async def test_an_answer_over_the_size_asked_for_is_refused() -> None:
+    asked = 0
+
+    async def long(peer: Peer) -> None:
+        nonlocal asked
+        asked += 1
+        await peer.request()
+        await peer.answer(b"x" * 2000)
+
+    async with served(long) as url:
+        control = Control(url)
+        with pytest.raises(Unavailable, match="more than 1 KiB"):
+            await control.get("/metrics", seconds=2.0, most=1024, tries=2)
+        await control.close()
+
+    assert asked == 1
+
+
+async def test_a_peer_that_recovers_is_reached_after_many_calls_that_timed_out() -> None:
+    """Each one given up must leave its place in the pool of 16."""
+    ill = True
+
+    async def script(peer: Peer) -> None:
+        if ill:
+            await drip(peer)
+        await peer.request()
+        await peer.answer(b"well")
+
+    async with served(script) as url:
+        control = Control(url)
+        calls = [control.get("/", seconds=0.3) for _ in range(50)]
+        given_up = await asyncio.gather(*calls, return_exceptions=True)
+        ill = False
+        answer = await control.get("/", seconds=2.0)
+        await control.close()
+
+    assert {type(each) for each in given_up} == {UpstreamSilent}
+    assert answer.body == b"well"
