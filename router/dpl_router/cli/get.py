@@ -63,7 +63,7 @@ def size(value: float | None) -> str:
 
 
 def since(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:.0f}s"
+    return "never" if seconds is None else f"{seconds:.0f}s ago"
 
 
 def places(node: Node) -> str:
@@ -82,9 +82,9 @@ def gpu(node: Node) -> str:
 
 
 def models(node: Node) -> str:
-    """Loaded ones first; `+3` tells how many more are installed."""
+    """Those that can answer at once; `+3` tells how many more are installed but not loaded."""
     known = node.get("models") or ()
-    loaded = [model["name"] for model in known if model.get("loaded")]
+    loaded = [model["name"] for model in known if model.get("loaded") is not False]
     more = len(known) - len(loaded)
     return " ".join([",".join(loaded), f"+{more}" if more else ""]).strip() or "-"
 
@@ -96,7 +96,7 @@ NARROW: Sequence[Column] = (
     ("CPU", lambda node: percent(node.get("cpu"))),
     ("MEMORY", memory),
     ("MODELS", models),
-    ("AGE", lambda node: since(node.get("age"))),
+    ("MEASURED", lambda node: since(node.get("age"))),
 )
 WIDE: Sequence[Column] = (
     *NARROW[:5],
@@ -104,6 +104,7 @@ WIDE: Sequence[Column] = (
     ("LOCKED", lambda node: "yes" if node.get("locked") else "no"),
     ("CORDONED", lambda node: "yes" if node.get("cordoned") else "no"),
     *NARROW[5:],
+    ("REASON", lambda node: str(node.get("reason") or "-")),
 )
 
 

@@ -139,6 +139,8 @@ def prometheus_parts(setting: Setting) -> list[Part]:
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
         "--storage.tsdb.retention.size=2GB",
+        # What Prometheus tells no more ends after four intervals: the dead man's call in a minute.
+        "--rules.alert.resend-delay=10s",
         f"--web.listen-address={setting.addresses.prometheus}",
     )
     ready = f"http://{setting.addresses.prometheus}/-/ready"

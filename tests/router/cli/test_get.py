@@ -54,16 +54,16 @@ def test_a_table_for_people(dpl: Run, nodes: str) -> None:
 
     cells = [[cell.strip() for cell in columns(line)] for line in lines]
     assert cells == [
-        ["NAME", "STATE", "BUSY", "CPU", "MEMORY", "MODELS", "AGE"],
-        ["gpu-1", "busy", "3/4", "42%", "6.0G/64.0G", "qwen3:14b +1", "1s"],
-        ["mac", "offline", "0/?", "-", "-", "-", "-"],
+        ["NAME", "STATE", "BUSY", "CPU", "MEMORY", "MODELS", "MEASURED"],
+        ["gpu-1", "busy", "3/4", "42%", "6.0G/64.0G", "qwen3:14b +1", "1s ago"],
+        ["mac", "offline", "0/?", "-", "-", "-", "never"],
     ]
 
 
 def test_wide_has_more_columns(dpl: Run, nodes: str) -> None:
     head, first, _ = dpl("get", "nodes", "-o", "wide", url=nodes).stdout.splitlines()
 
-    assert {"GPU", "LOCKED", "CORDONED"} <= set(head.split())
+    assert {"GPU", "LOCKED", "CORDONED", "REASON"} <= set(head.split())
     assert "87%" in first
 
 
