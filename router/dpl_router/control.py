@@ -5,10 +5,12 @@ The data path never comes here: httpx's pool does not survive cancellation under
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
+import msgspec
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -23,6 +25,21 @@ MAX_ANSWER = 8 * 1024 * 1024
 AT_ONCE = 16
 NO_ANSWER = (Unavailable, UpstreamSilent)
 """What a call raises where the peer gave nothing to go by."""
+
+
+T = TypeVar("T")
+
+
+def read_json(decode: Callable[[bytes], T], body: bytes, whose: str) -> T:
+    """`body` as `decode`, a msgspec decoder's, reads it; `whose` begins the message of the error.
+
+    Raises: Unavailable for whatever a peer may have sent instead.
+    """
+    try:
+        return decode(body)
+    # ValueError: bytes that are no UTF-8, found only where a text is read; RecursionError: brackets
+    except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
+        raise Unavailable(f"{whose} answered something else: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +104,11 @@ class Control:
                 return await self._send("GET", path, params=params, seconds=seconds, most=most)
         raise AssertionError("tenacity ends by raising")
 
-    async def post(self, path: str, body: bytes, *, seconds: float) -> Answer:
+    async def post(
+        self, path: str, body: bytes, *, seconds: float, most: int = MAX_ANSWER
+    ) -> Answer:
         """A JSON body; never retried. Raises: Unavailable, UpstreamSilent."""
-        return await self._send("POST", path, body=body, seconds=seconds)
+        return await self._send("POST", path, body=body, seconds=seconds, most=most)
 
     async def _send(
         self,

@@ -137,6 +137,8 @@ class Fittings:
             if inventory != self.inventory:
                 self.apply(inventory)
                 log.info("nodes file applied", nodes=len(inventory.nodes))
+                for note in inventory.notes:
+                    log.info("nodes file noted", note=note)
         except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
             log.error("nodes file refused, the old one is kept", mistakes=str(error))

@@ -3,9 +3,10 @@
 import asyncio
 import time
 
+import msgspec
 import pytest
 
-from dpl_router.control import Control
+from dpl_router.control import MAX_ANSWER, Control, read_json
 from dpl_router.errors import Unavailable, UpstreamSilent
 from tests.fakes.wire import Peer, served
 
@@ -83,3 +84,67 @@ async def test_a_peer_that_recovers_is_reached_after_many_calls_that_timed_out()
 
     assert {type(each) for each in given_up} == {UpstreamSilent}
     assert answer.body == b"well"
+
+
+async def test_no_proxy_of_the_environment_comes_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys would go to it, and a node of the own network is not to be found through it."""
+
+    async def here(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(b"here")
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with served(here) as url:
+        control = Control(url, key="k")
+        answer = await control.get("/", seconds=2.0)
+        await control.close()
+
+    assert answer.body == b"here"
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    """The key would be shown to whom it names."""
+    paths: list[bytes] = []
+
+    async def elsewhere(peer: Peer) -> None:
+        paths.append((await peer.request()).split(b" ")[1])
+        head = b"HTTP/1.1 307 Go\r\nLocation: /other\r\nConnection: close\r\n"
+        await peer.say(head + b"Content-Length: 0\r\n\r\n")
+
+    async with served(elsewhere) as url:
+        control = Control(url, key="k")
+        answer = await control.get("/asked", seconds=2.0)
+        posted = await control.post("/posted", b"{}", seconds=2.0)
+        await control.close()
+
+    assert (answer.status, posted.status) == (307, 307)
+    assert paths == [b"/asked", b"/posted"]
+
+
+async def test_no_answer_is_read_beyond_eight_mebibytes() -> None:
+    async def at(peer: Peer) -> None:
+        over = b"/over" in await peer.request()
+        await peer.answer(b"x" * (MAX_ANSWER + over), b"Connection: close")
+
+    assert MAX_ANSWER == 8 * 1024 * 1024
+    async with served(at) as url:
+        control = Control(url)
+        whole = await control.get("/just", seconds=20.0)
+        with pytest.raises(Unavailable, match="more than 8192 KiB"):
+            await control.get("/over", seconds=20.0)
+        with pytest.raises(Unavailable, match="more than 8192 KiB"):
+            await control.post("/over", b"{}", seconds=20.0)
+        with pytest.raises(Unavailable, match="more than 1 KiB"):
+            await control.post("/just", b"{}", seconds=20.0, most=1024)
+        await control.close()
+
+    assert len(whole.body) == MAX_ANSWER
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'"\xff"', b"[" * 99_999, b"1e999"])
+def test_what_is_no_json_is_unavailable_and_says_whose(body: bytes) -> None:
+    with pytest.raises(Unavailable, match="the peer answered something else"):
+        read_json(msgspec.json.decode, body, "the peer")

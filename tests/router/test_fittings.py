@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from dpl_router.errors import NotFound
 from dpl_router.inventory.types import Inventory, Node, Tls
@@ -50,6 +51,16 @@ async def test_a_changed_lease_time_reaches_nodes_that_did_not_change(tmp_path: 
         assert it.fittings.slots["a"] is slots
         assert slots.ttl == 40.0
         assert it.reloaded == 1
+
+
+async def test_what_is_noted_of_a_changed_file_is_said(tmp_path: Path) -> None:
+    async with fitted(tmp_path, {"a": DEAD}) as it:
+        it.write({name: {"url": f"{DEAD}/{name}", "exporter": DEAD} for name in "ab"})
+        with structlog.testing.capture_logs() as told:
+            await it.fittings.reload()
+
+    (note,) = [line["note"] for line in told if line["event"] == "nodes file noted"]
+    assert "is also the exporter of a" in note
 
 
 async def test_a_node_that_went_is_forgotten_only_after_its_last_answer(tmp_path: Path) -> None:

@@ -133,7 +133,6 @@ def facts(sample: NodeSample) -> dict[str, object]:
         "up": sample.up,
         "exclusive": sample.exclusive,
         "slots": sample.slots,
-        "backend": sample.backend,
         "loaded": {name: model.loaded for name, model in sample.models.items()},
         "running": {name: model.running for name, model in sample.models.items()},
         "waiting": {name: model.waiting for name, model in sample.models.items()},

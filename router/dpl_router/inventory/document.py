@@ -1,4 +1,4 @@
-"""A YAML file as plain values that know where they stand. Tags that make objects are refused.
+"""A YAML file as plain values that know where they stand. Tags are refused.
 
 Limits, since a file may be hostile: 1 MiB, 32 levels, 100,000 values after aliases are followed.
 """
@@ -16,6 +16,8 @@ from dpl_router.inventory.mistakes import Mistake
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
+MOST_TAGS = 20
+"""So many are told."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # some builds come without libyaml
 UNSEEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -123,8 +125,7 @@ def _compose(document: Document, text: str) -> yaml.Node | None:
         document.wrong_at(spot, (), f"the invisible character U+{ord(unseen[0]):04X} stands here")
         return None
     try:
-        if _too_deep(text):
-            document.wrong_file(f"is nested more than {MAX_DEPTH} levels deep")
+        if not _plain(document, text):
             return None
         root: yaml.Node | None = yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
@@ -140,20 +141,30 @@ def _compose(document: Document, text: str) -> yaml.Node | None:
     return root
 
 
-def _too_deep(text: str) -> bool:
-    """Asked of the flat events first: the composer recurses."""
-    depth = 0
+def _plain(document: Document, text: str) -> bool:
+    """Not too deep, and without tags. Asked of the flat events first: the composer recurses, and
+    what it makes of a tag and a value that do not belong together is anybody's guess."""
+    depth, tags = 0, 0
     for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            return True
-    return False
+            document.wrong_file(f"is nested more than {MAX_DEPTH} levels deep")
+            return False
+        tag = getattr(event, "tag", None)
+        if tag is not None and tags < MOST_TAGS:
+            tags += 1
+            shown = repr(tag.replace(PLAIN, "!!")[:60])
+            spot = _spot(event.start_mark)
+            document.wrong_at(
+                spot, (), f"the tag {shown} is not for this file", "leave it out; quote text"
+            )
+    return not tags
 
 
-def _spot(mark: yaml.Mark) -> Spot:
+def _spot(mark: Any) -> Spot:
     return mark.line + 1, mark.column + 1
 
 

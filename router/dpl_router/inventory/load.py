@@ -200,19 +200,34 @@ class _Reader:
     def _twice(self, nodes: list[Node]) -> None:
         names: dict[str, int] = {}
         urls: dict[str, str] = {}
+        exporters: dict[str, str] = {}
         for index, node in enumerate(nodes):
+            place: Place = ("nodes", index)
             if node.name and node.name in names:
                 first = spelled(("nodes", names[node.name]))
                 self._document.wrong(
-                    ("nodes", index, "name"),
+                    (*place, "name"),
                     f"the name {node.name!r} is taken by {first}",
                     "give every node its own",
                 )
             elif node.url and node.url in urls:
-                other = urls[node.url]
-                self._note(("nodes", index, "url"), f"is also the url of {other}: counted twice")
+                self._note((*place, "url"), f"is also the url of {urls[node.url]}: counted twice")
+            elif node.exporter in exporters:
+                self._shared_exporter(place, node, exporters[node.exporter])
             names.setdefault(node.name, index)
             urls.setdefault(node.url, node.name)
+            if node.exporter is not None:
+                exporters.setdefault(node.exporter, node.name)
+
+    def _shared_exporter(self, place: Place, node: Node, other: str) -> None:
+        named = (*place, "exporter")
+        told = "what it tells is taken for both; name each its own, or none"
+        if named in self._document.values:
+            self._note(named, f"is also the exporter of {other}: {told}")
+        else:
+            self._note(
+                place, f"its exporter, {node.exporter}, is also the exporter of {other}: {told}"
+            )
 
     def _note(self, place: Place, text: str) -> None:
         line, column = self._document.values.get(place, (1, 1))

@@ -1,13 +1,24 @@
 """The exporter's lease API as calls: api.md section 1. One attempt each, 0.5 s, never retried."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from dpl_router.control import Control
+from dpl_router.control import Control, read_json
 from dpl_router.errors import Unavailable
 
 SECONDS = 0.5
+LONGEST_LEASE = 300.0
+LARGEST_ANSWER = 256 * 1024
+
+Slots = Annotated[int, Meta(ge=0, le=1_000_000)]
+"""No node has more: what says so is broken, and its answer is none."""
+
+
+class KeyRefused(Unavailable):
+    """401 or 403: the exporter wants a key, or another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +32,21 @@ class Granted:
 
 class Holder(msgspec.Struct, frozen=True):
     owner: str = ""
-    slots: int = 0
+    slots: Slots = 0
     exclusive: bool = False
     expires_in: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """409: who holds the node, and the seconds after which asking again makes sense."""
+    """409: who holds the node, and the seconds after which asking again makes sense, at most 300"""
 
     holders: tuple[Holder, ...]
     expires_in: float
+
+    def knows(self, owner: str) -> bool:
+        """False: what was refused is the token; `owner` holds nothing any more."""
+        return any(holder.owner == owner for holder in self.holders)
 
     def exclusive_of_others(self, owner: str) -> bool:
         return any(holder.exclusive and holder.owner != owner for holder in self.holders)
@@ -40,15 +55,24 @@ class Refused:
         return sum(holder.slots for holder in self.holders if holder.owner != owner)
 
 
+@dataclass(frozen=True, slots=True)
+class NeverFits:
+    """400: the node has fewer slots than were asked for; what was held is held."""
+
+
 class _Lease(msgspec.Struct):
-    token: int
-    slots: int
-    slots_free: int
+    token: Annotated[int, Meta(ge=0, le=2**53)]
+    slots: Annotated[int, Meta(ge=1, le=1_000_000)]
+    slots_free: Slots
 
 
 class _Conflict(msgspec.Struct):
     holders: list[Holder] = []
     expires_in: float | None = None
+
+
+_lease = msgspec.json.Decoder(_Lease).decode
+_conflict = msgspec.json.Decoder(_Conflict).decode
 
 
 class LeaseClient:
@@ -58,7 +82,9 @@ class LeaseClient:
         self._control = control
         self._owner = owner
 
-    async def lock(self, slots: int, ttl: float, token: int | None = None) -> Granted | Refused:
+    async def lock(
+        self, slots: int, ttl: float, token: int | None = None
+    ) -> Granted | Refused | NeverFits:
         """Take, renew (with the token) or resize a shared lease.
 
         Raises: Unavailable, UpstreamSilent where the exporter gave no usable answer.
@@ -66,17 +92,21 @@ class LeaseClient:
         wish: dict[str, object] = {"owner": self._owner, "ttl_seconds": ttl, "slots": slots}
         if token is not None:
             wish["token"] = token
-        answer = await self._control.post("/lock", msgspec.json.encode(wish), seconds=SECONDS)
-        try:
-            if answer.status == 200:
-                lease = msgspec.json.decode(answer.body, type=_Lease)
-                return Granted(lease.token, lease.slots, lease.slots_free)
-            if answer.status == 409:
-                conflict = msgspec.json.decode(answer.body, type=_Conflict)
-                return Refused(tuple(conflict.holders), conflict.expires_in or 1.0)
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"{self._control.base}/lock answered something else") from error
-        raise Unavailable(f"{self._control.base}/lock answered {answer.status}")
+        answer = await self._control.post(
+            "/lock", msgspec.json.encode(wish), seconds=SECONDS, most=LARGEST_ANSWER
+        )
+        whose = f"{self._control.base}/lock"
+        if answer.status == 200:
+            lease = read_json(_lease, answer.body, whose)
+            return Granted(lease.token, lease.slots, lease.slots_free)
+        if answer.status == 409:
+            conflict = read_json(_conflict, answer.body, whose)
+            wait = min(conflict.expires_in or 1.0, LONGEST_LEASE)
+            return Refused(tuple(conflict.holders), wait)
+        if answer.status == 400 and slots > 1:  # nothing else in our wishes could be wrong
+            return NeverFits()
+        kind = KeyRefused if answer.status in (401, 403) else Unavailable
+        raise kind(f"{whose} answered {answer.status}")
 
     async def unlock(self, token: int) -> None:
         """A refusal changes nothing: the lease is then no longer ours.

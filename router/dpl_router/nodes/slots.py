@@ -14,8 +14,9 @@ from typing import Protocol
 import structlog
 
 from dpl_router.control import NO_ANSWER
+from dpl_router.errors import DplError
 from dpl_router.metrics import LeaseMetrics
-from dpl_router.nodes.lease_client import Granted, LeaseClient, Refused
+from dpl_router.nodes.lease_client import Granted, KeyRefused, LeaseClient, NeverFits, Refused
 
 LOOK_SECONDS = 0.2
 IDLE_SECONDS = 0.4
@@ -63,6 +64,7 @@ class NodeSlots:
         listener: Listener,
         metrics: LeaseMetrics,
         ttl: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
         self._client = client
@@ -70,12 +72,15 @@ class NodeSlots:
         self._busy = busy
         self._listener = listener
         self._metrics = metrics
+        self._clock = clock
         self.ttl = ttl
         """Seconds; for the next lease, and for the one that is held from its next renewal on."""
         self._lease: _Lease | None = None
         self._room = MOST_SLOTS
         """What the exporter can give us, as far as its answers tell."""
         self._ask_again_at = 0.0
+        self._failing: str | None = None
+        """Why the last call gave no answer; None where it gave one."""
         self._task: asyncio.Task[None] | None = None
         self._more = asyncio.Event()
         self._closing = False
@@ -108,7 +113,7 @@ class NodeSlots:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._more.wait(), LOOK_SECONDS)
             self._more.clear()
-            now = time.monotonic()
+            now = self._clock()
             busy = 0 if self._closing else self._busy()
             if busy:
                 idle_since = None
@@ -132,14 +137,18 @@ class NodeSlots:
             return
         try:
             answer = await self._client.lock(wish, ttl, lease.token if lease else None)
-        except NO_ANSWER:
-            self._ask_again_at = time.monotonic() + FAILURE_SECONDS
+        except NO_ANSWER as error:
+            self._ask_again_at = self._clock() + FAILURE_SECONDS
             self._count("error", renewing=lease is not None)
+            self._failed(error)
             return
+        self._worked()
         if lease is None:
-            self._metrics.acquire_seconds.observe(time.monotonic() - now)
+            self._metrics.acquire_seconds.observe(self._clock() - now)
         if isinstance(answer, Granted):
             self._granted(answer, now, ttl)
+        elif isinstance(answer, NeverFits):
+            self._never_fits(now, wish)
         else:
             self._refused(answer, now, wish)
 
@@ -152,10 +161,24 @@ class NodeSlots:
             self._metrics.in_use.inc()
         self._count("granted", renewing=renewing)
 
+    def _never_fits(self, asked_at: float, wish: int) -> None:
+        """A node may also have lost slots since it leased them: then less is to be renewed."""
+        held = self._lease.slots if self._lease is not None else 0
+        self._room = max(wish // 2, held if held < wish else 1)
+        self._ask_again_at = asked_at + SMALLER_SECONDS
+        self._count("conflict", renewing=False)
+
     def _refused(self, answer: Refused, asked_at: float, wish: int) -> None:
         """Shared use goes on in any case; only an exclusive lease of a stranger ends attempts."""
         self._ask_again_at = asked_at + min(FAILURE_SECONDS, max(0.2, answer.expires_in))
         exclusive = answer.exclusive_of_others(self._owner)
+        if self._lease is not None and not answer.knows(self._owner) and not exclusive:
+            # it was started anew, or made to let go: the size of the wish was not what it refused
+            self._ask_again_at = asked_at + SMALLER_SECONDS
+            self._count("conflict", renewing=True)
+            self._lost("the exporter knows of none")
+            self._listener.on_others(self._node, answer.slots_of_others(self._owner))
+            return
         held = self._lease.slots if self._lease is not None else 0
         grows = 0 < held < wish and not exclusive
         if wish > max(held, 1) and not exclusive:
@@ -180,14 +203,29 @@ class NodeSlots:
             await self._client.unlock(lease.token)
         except NO_ANSWER:
             return  # it lapses by itself
-        log.debug("lease returned", node=self._node, held_seconds=_since(lease.since))
+        log.debug("lease returned", node=self._node, held_seconds=self._since(lease))
 
     def _lost(self, why: str) -> None:
         if self._lease is not None:
-            log.info("lease lost", node=self._node, why=why, held_seconds=_since(self._lease.since))
+            held = self._since(self._lease)
+            log.info("lease lost", node=self._node, why=why, held_seconds=held)
             self._metrics.in_use.dec()
             self._metrics.lost.inc()
             self._lease = None
+
+    def _failed(self, error: DplError) -> None:
+        """Chats run on without a lease: once for each reason it is said."""
+        if error.message == self._failing:
+            return
+        self._failing = error.message
+        key = isinstance(error, KeyRefused)
+        todo = "set exporter_key or DPL_API_KEY" if key else "see whether the exporter runs"
+        log.warning("lease not taken", node=self._node, why=error.message, next=todo)
+
+    def _worked(self) -> None:
+        if self._failing is not None:
+            log.info("leases work again", node=self._node)
+            self._failing = None
 
     def _count(self, outcome: str, *, renewing: bool) -> None:
         if renewing:
@@ -196,6 +234,5 @@ class NodeSlots:
         else:
             self._metrics.acquisitions[outcome].inc()  # type: ignore[index]
 
-
-def _since(then: float) -> float:
-    return round(time.monotonic() - then, 1)
+    def _since(self, lease: _Lease) -> float:
+        return round(self._clock() - lease.since, 1)

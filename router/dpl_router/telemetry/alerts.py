@@ -2,11 +2,13 @@
 
 import msgspec
 
-from dpl_router.control import Control
+from dpl_router.control import Control, read_json
 from dpl_router.errors import Unavailable, UpstreamSilent
 
 SECONDS = 4.0
 WATCHDOG = "watchdog"
+MOST_ALERTS = 500
+"""More cannot be read by anybody, and each costs every open page."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
 async def active_alerts(alertmanager: Control | None) -> list[Alert]:
-    """The gravest first; the dead man's switch is left out.
+    """The gravest first, at most `MOST_ALERTS`; the dead man's switch is left out.
 
     Raises: Unavailable, with what to do, where there is no Alertmanager or it does not answer.
     """
@@ -48,13 +50,12 @@ async def active_alerts(alertmanager: Control | None) -> list[Alert]:
         answer = await alertmanager.get("/api/v2/alerts", seconds=SECONDS, tries=2)
         if answer.status != 200:
             raise Unavailable(f"Alertmanager answered {answer.status}", retry_after=5)
-        wire = _decode(answer.body)
     except UpstreamSilent as error:
         raise Unavailable(f"Alertmanager: {error.message}", retry_after=5) from error
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"Alertmanager answered something else: {error}") from error
+    wire = read_json(_decode, answer.body, "Alertmanager")
     alerts = [_read(alert) for alert in wire if alert.labels.get("route") != WATCHDOG]
-    return sorted(alerts, key=lambda alert: (_ORDER.get(alert.severity, 3), alert.since))
+    alerts.sort(key=lambda alert: (_ORDER.get(alert.severity, 3), alert.since))
+    return alerts[:MOST_ALERTS]
 
 
 def _read(wire: _Wire) -> Alert:

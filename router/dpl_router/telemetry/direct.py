@@ -15,7 +15,7 @@ from prometheus_client.samples import Sample
 from dpl_router.control import Control
 from dpl_router.errors import Unavailable
 from dpl_router.scheduling.node import SLOTS
-from dpl_router.telemetry.sample import NodeSample, PeopleSample
+from dpl_router.telemetry.sample import NodeSample, PeopleSample, requests, size
 
 SCRAPE_SECONDS = 0.5
 LARGEST_PAGE = 512 * 1024
@@ -48,14 +48,8 @@ def _points(text: str) -> Iterator[Sample]:
         raise Unavailable(f"the exporter's page is no exposition: {error}") from error
 
 
-def _largest(was: int | None, value: float) -> int:
-    return int(value) if was is None else max(was, int(value))
-
-
 def _up(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
     sample.up = bool(sample.up) or point.value > 0
-    if (backend := point.labels.get("backend")) not in (None, "unknown"):
-        sample.backend = backend
 
 
 def _exclusive(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
@@ -63,7 +57,7 @@ def _exclusive(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
 
 
 def _slots(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
-    sample.slots = _largest(sample.slots, point.value)
+    sample.slots = max(sample.slots or 0, requests(point.value))
 
 
 def _loaded(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
@@ -73,12 +67,12 @@ def _loaded(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
 
 def _running(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
     model = sample.model(point.labels.get("model", ""))
-    model.running = (model.running or 0) + int(point.value)
+    model.running = requests((model.running or 0) + point.value)
 
 
 def _waiting(sample: NodeSample, _: PeopleSample, point: Sample) -> None:
     model = sample.model(point.labels.get("model", ""))
-    model.waiting = (model.waiting or 0) + int(point.value)
+    model.waiting = requests((model.waiting or 0) + point.value)
 
 
 def _cpu(_: NodeSample, people: PeopleSample, point: Sample) -> None:
@@ -88,7 +82,7 @@ def _cpu(_: NodeSample, people: PeopleSample, point: Sample) -> None:
 
 
 def _memory_total(_: NodeSample, people: PeopleSample, point: Sample) -> None:
-    people.memory_total = int(point.value)
+    people.memory_total = size(point.value)
 
 
 def _memory_available(_: NodeSample, people: PeopleSample, point: Sample) -> None:
@@ -101,7 +95,7 @@ def _held(_: NodeSample, people: PeopleSample, point: Sample) -> None:
 
 
 def _size(_: NodeSample, people: PeopleSample, point: Sample) -> None:
-    people.sizes[point.labels.get("model", "")] = int(point.value)
+    people.sizes[point.labels.get("model", "")] = size(point.value)
 
 
 def _digest(_: NodeSample, people: PeopleSample, point: Sample) -> None:
@@ -114,11 +108,11 @@ def _gpu_busy(_: NodeSample, people: PeopleSample, point: Sample) -> None:
 
 
 def _gpu_used(_: NodeSample, people: PeopleSample, point: Sample) -> None:
-    people.gpu(point.labels.get("gpu", "")).memory_used = int(point.value)
+    people.gpu(point.labels.get("gpu", "")).memory_used = size(point.value)
 
 
 def _gpu_total(_: NodeSample, people: PeopleSample, point: Sample) -> None:
-    people.gpu(point.labels.get("gpu", "")).memory_total = int(point.value)
+    people.gpu(point.labels.get("gpu", "")).memory_total = size(point.value)
 
 
 _FACTS: dict[str, Callable[[NodeSample, PeopleSample, Sample], None]] = {

@@ -3,16 +3,19 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from dpl_router.control import Control
+from dpl_router.control import Control, read_json
 from dpl_router.errors import Unavailable, UpstreamSilent
 from dpl_router.metrics import ViewMetrics
 from dpl_router.telemetry import queries
-from dpl_router.telemetry.sample import NodeSample, PeopleSample
+from dpl_router.telemetry.sample import NodeSample, PeopleSample, requests, size
 
 POLL_SECONDS = 1.0
+LONGEST_AGE = 1e9
+"""Seconds; what is older is as old."""
 
 
 class _Series(msgspec.Struct):
@@ -36,18 +39,19 @@ class Vector:
 
     def __init__(self, body: bytes) -> None:
         """Raises: Unavailable where `body` is not Prometheus's answer to an instant query."""
-        try:
-            self._series = _decode(body).data.result
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise Unavailable(f"Prometheus answered something else: {error}") from error
+        self._points = read_json(_points, body, "Prometheus")
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, str], float, float]]:
         """(series name, labels, value, time of the value in seconds since 1970)."""
-        for series in self._series:
-            at, text = series.value
-            value = float(text)
+        for labels, value, at in self._points:
             if math.isfinite(value):
-                yield series.metric.get("__name__", ""), series.metric, value, at
+                yield labels.get("__name__", ""), labels, value, at
+
+
+def _points(body: bytes) -> list[tuple[dict[str, str], float, float]]:
+    """All or nothing: a value that is no number makes the whole answer doubtful."""
+    series = _decode(body).data.result
+    return [(one.metric, float(one.value[1]), one.value[0]) for one in series]
 
 
 def read_facts(body: bytes, now: float) -> dict[str, NodeSample]:
@@ -59,7 +63,7 @@ def read_facts(body: bytes, now: float) -> dict[str, NodeSample]:
         if node is not None and write is not None:
             sample = samples.setdefault(node, NodeSample())
             if name == queries.SAMPLE_TIME.promql:
-                sample.sampled_at = now - max(0.0, at - value)
+                sample.sampled_at = now - min(max(0.0, at - value), LONGEST_AGE)
             else:
                 write(sample, labels, value)
     return samples
@@ -76,6 +80,7 @@ def read_view(body: bytes) -> dict[str, PeopleSample]:
     return samples
 
 
+T = TypeVar("T")
 Write = Callable[[NodeSample, dict[str, str], float], None]
 
 
@@ -91,22 +96,16 @@ def _set_model(field: str, kind: Callable[[float], object]) -> Write:
     return write
 
 
-def _set_kind(sample: NodeSample, labels: dict[str, str], _value: float) -> None:
-    if (backend := labels.get("backend")) not in (None, "unknown"):
-        sample.backend = backend
-
-
 _FACTS: dict[str, Write] = {
     queries.SAMPLE_TIME.promql: lambda *_: None,  # needs the answer's own time
     queries.UP.promql: _set("up", bool),
-    queries.KIND.promql: _set_kind,
     queries.ELIGIBLE.promql: _set("eligible", bool),
     queries.EXCLUSIVE.promql: _set("exclusive", bool),
-    queries.SLOTS.promql: _set("slots", int),
-    queries.MEMORY_FREE.promql: _set("memory_free", int),
+    queries.SLOTS.promql: _set("slots", requests),
+    queries.MEMORY_FREE.promql: _set("memory_free", size),
     queries.ACCELERATOR.promql: _set("accelerator", bool),
-    queries.RUNNING.promql: _set_model("running", int),
-    queries.WAITING.promql: _set_model("waiting", int),
+    queries.RUNNING.promql: _set_model("running", requests),
+    queries.WAITING.promql: _set_model("waiting", requests),
     queries.LOADED.promql: _set_model("loaded", bool),
     queries.DECODE.promql: _set_model("decode", float),
 }
@@ -128,7 +127,7 @@ def _set_score(sample: PeopleSample, labels: dict[str, str], value: float) -> No
 
 
 def _set_size(sample: PeopleSample, labels: dict[str, str], value: float) -> None:
-    sample.sizes[labels.get("model", "")] = int(value)
+    sample.sizes[labels.get("model", "")] = size(value)
 
 
 def _set_digest(sample: PeopleSample, labels: dict[str, str], _value: float) -> None:
@@ -139,15 +138,15 @@ def _set_digest(sample: PeopleSample, labels: dict[str, str], _value: float) -> 
 _VIEW: dict[str, Callable[[PeopleSample, dict[str, str], float], None]] = {
     queries.CPU.promql: _set_person("cpu", float),
     queries.MEMORY.promql: _set_person("memory", float),
-    queries.MEMORY_TOTAL.promql: _set_person("memory_total", int),
+    queries.MEMORY_TOTAL.promql: _set_person("memory_total", size),
     queries.LOAD.promql: _set_person("load", float),
     queries.SCORE.promql: _set_score,
     queries.HELD.promql: _set_person("held", bool),
     queries.MODEL_SIZE.promql: _set_size,
     queries.MODEL_INFO.promql: _set_digest,
     queries.GPU.promql: _set_gpu("utilization", float),
-    queries.GPU_MEMORY_USED.promql: _set_gpu("memory_used", int),
-    queries.GPU_MEMORY_TOTAL.promql: _set_gpu("memory_total", int),
+    queries.GPU_MEMORY_USED.promql: _set_gpu("memory_used", size),
+    queries.GPU_MEMORY_TOTAL.promql: _set_gpu("memory_total", size),
 }
 
 
@@ -161,11 +160,19 @@ class PrometheusSource:
     async def facts(self) -> dict[str, NodeSample]:
         """Raises: Unavailable, UpstreamSilent."""
         body = await self._ask("facts", queries.FACTS)
-        return read_facts(body, time.monotonic())
+        return self._read(lambda: read_facts(body, time.monotonic()))
 
     async def view(self) -> dict[str, PeopleSample]:
         """Raises: Unavailable, UpstreamSilent."""
-        return read_view(await self._ask("view", queries.VIEW))
+        body = await self._ask("view", queries.VIEW)
+        return self._read(lambda: read_view(body))
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except Unavailable:
+            self._metrics.query_failures["empty"].inc()  # nothing in it is of use
+            raise
 
     async def _ask(self, name: str, wanted: Sequence[queries.Query]) -> bytes:
         started = time.monotonic()

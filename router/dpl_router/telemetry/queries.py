@@ -31,12 +31,6 @@ UP = Query(
     labels=("node",),
     why="The exporter reached the model server. Absent = not known.",
 )
-KIND = Query(
-    promql="dpl_llm_up",
-    unit="0 or 1",
-    labels=("node", "backend"),
-    why="Its label says which engine it is: Ollama does not count what runs in it.",
-)
 ELIGIBLE = Query(
     promql="node:dpl_eligible:bool",
     unit="0 or 1",
@@ -71,13 +65,13 @@ RUNNING = Query(
     promql="node_model:dpl_llm_requests_running:sum",
     unit="requests",
     labels=("node", "model"),
-    why="What others sent: this minus our own count at the sample's time. Uncapped.",
+    why="What others sent: this minus our own count then. Absent where the engine tells none.",
 )
 WAITING = Query(
     promql="node_model:dpl_llm_requests_waiting:sum",
     unit="requests",
     labels=("node", "model"),
-    why="The node's own queue, added to what runs. Uncapped.",
+    why="The node's own queue, added to what runs. Absent where the engine tells none.",
 )
 LOADED = Query(
     promql="node_model:dpl_llm_model_loaded:max",
@@ -95,7 +89,6 @@ DECODE = Query(
 FACTS: Sequence[Query] = (
     SAMPLE_TIME,
     UP,
-    KIND,
     ELIGIBLE,
     EXCLUSIVE,
     SLOTS,

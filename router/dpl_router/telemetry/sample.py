@@ -1,12 +1,29 @@
-"""What one reading says of one node, whoever made it: Prometheus or the router itself."""
+"""What one reading says of one node, whoever made it: Prometheus or the router itself.
+
+Numbers come from other machines, so they are cut to what can be reckoned with: a float may be
+1.7e308, and the sum of two such as whole numbers is none that a float can hold.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MOST_REQUESTS = 1_000_000
+MOST_BYTES = 2**60
+
+
+def requests(value: float) -> int:
+    """A finite number as requests or slots: 0 to a million."""
+    return int(min(max(value, 0), MOST_REQUESTS))
+
+
+def size(value: float) -> int:
+    """A finite number as bytes: 0 to an exbibyte."""
+    return int(min(max(value, 0), MOST_BYTES))
+
 
 @dataclass(slots=True)
 class ModelSample:
-    """None = not said. `running` and `waiting` are requests in the engine, uncapped."""
+    """None = not said. `running` and `waiting` are requests in the engine, beyond its slots too."""
 
     loaded: bool | None = None
     running: int | None = None
@@ -21,20 +38,12 @@ class NodeSample:
 
     sampled_at: float | None = None
     up: bool | None = None
-    backend: str | None = None
-    """The engine's kind, as the exporter's label says; None while unknown."""
     eligible: bool | None = None
     exclusive: bool = False
     slots: int | None = None
     memory_free: int | None = None
     accelerator: bool | None = None
     models: dict[str, ModelSample] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> bool:
-        """Whether `running` is the engine's own count; Ollama tells none, and the recorded series
-        then holds what routers have sent."""
-        return self.backend != "ollama"
 
     def model(self, name: str) -> ModelSample:
         return self.models.setdefault(name, ModelSample())

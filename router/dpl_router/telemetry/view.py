@@ -1,7 +1,7 @@
 """The fleet as last known, with its age: what every decision and every page reads."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,8 @@ from dpl_router.scheduling.types import ModelFacts, NodeFacts
 from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
 
 STALE_SCRAPES = 3
+MOST_MODELS = 1000
+"""Of one node; each name costs at every poll and in every list."""
 
 log = structlog.get_logger()
 
@@ -38,6 +40,8 @@ class FleetView:
         self._samples: dict[str, NodeSample] = {}
         self._people: dict[str, PeopleSample] = {}
         self._checks: dict[str, Check] = {}
+        self._crowded: set[str] = set()
+        """Nodes of which it was said that not all their models are known."""
         self.mode: Mode = "blind"
         self.inventory = inventory
 
@@ -48,6 +52,7 @@ class FleetView:
         for known in (self._samples, self._people, self._checks):
             for gone in known.keys() - names:
                 del known[gone]
+        self._crowded &= names
 
     def on_samples(self, mode: Mode, samples: Mapping[str, NodeSample], now: float) -> None:
         """A node without a sample time in this answer keeps its last sample, which ages."""
@@ -56,6 +61,8 @@ class FleetView:
         self.mode = mode
         for node, sample in samples.items():
             if sample.sampled_at is not None:
+                kept = self._some(node, sample.models)
+                sample.models = {name: sample.models[name] for name in kept}
                 self._samples[node] = sample
         newest = max((s.sampled_at or 0.0 for s in self._samples.values()), default=None)
         self._metrics.mode(mode)
@@ -74,7 +81,16 @@ class FleetView:
         """A node that does not answer keeps the models that it had."""
         known = self._checks.get(node)
         models = check.models if check.ok or known is None else known.models
-        self._checks[node] = Check(check.ok, models, check.problem)
+        self._checks[node] = Check(check.ok, self._some(node, models), check.problem)
+
+    def _some(self, node: str, models: Collection[str]) -> tuple[str, ...]:
+        """The first `MOST_MODELS` by name, or all as they come."""
+        if len(models) <= MOST_MODELS:
+            return tuple(models)
+        if node not in self._crowded:
+            self._crowded.add(node)
+            log.warning("too many models", node=node, listed=len(models), kept=MOST_MODELS)
+        return tuple(sorted(models)[:MOST_MODELS])
 
     def fresh(self, node: str, now: float) -> bool:
         """The node's sample is younger than three scrapes."""
@@ -153,16 +169,15 @@ class FleetView:
         check = self._checks.get(node.name)
         listed = check.models if check is not None else ()
         names = {name for name, model in sample.models.items() if model.loaded is not None}
-        for name in sorted(names.union(listed)):
+        for name in sorted(names.union(listed))[:MOST_MODELS]:
             if _allowed(name, node.models):
                 known = sample.models.get(name) or ModelSample()
-                counted = fresh and sample.counts
                 yield (
                     name,
                     ModelFacts(
                         loaded=known.loaded,
-                        running=known.running if counted else None,
-                        waiting=known.waiting if counted else None,
+                        running=known.running if fresh else None,
+                        waiting=known.waiting if fresh else None,
                         decode=known.decode,
                     ),
                 )

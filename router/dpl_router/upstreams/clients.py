@@ -12,7 +12,7 @@ from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
 
 LIST_SECONDS = 2.0
-LIST_BYTES = 4 * 1024 * 1024
+LIST_BYTES = 1024 * 1024
 
 
 class NodeClient:

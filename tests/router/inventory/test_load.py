@@ -77,6 +77,35 @@ def test_two_nodes_behind_one_url_are_noted(tmp_path: Path) -> None:
     assert "is also the url of a" in note
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("url: 'http://h:1'", "url: 'http://h:2'"),
+        ("url: 'http://h:1'", "url: 'http://g', exporter: 'http://h:8001/'"),
+        ("url: 'http://f', exporter: 'http://h:1'", "url: 'http://g', exporter: 'http://H:1'"),
+    ],
+)
+def test_two_nodes_that_share_an_exporter_are_noted(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    """One exporter measures one engine: what it says is then believed of both."""
+    text = f"version: 1\nnodes:\n- {{name: a, {first}}}\n- {{name: b, {second}}}\n"
+
+    (note,) = loaded(tmp_path, text).notes
+
+    assert "nodes.yaml:4:" in note
+    assert "is also the exporter of a" in note
+
+
+def test_nodes_without_exporters_share_none(tmp_path: Path) -> None:
+    text = (
+        "version: 1\nnodes:\n- {name: a, url: 'http://h:1', exporter: none}\n"
+        "- {name: b, url: 'http://h:2', exporter: none}\n- {name: c, url: 'http://h:3'}\n"
+    )
+
+    assert loaded(tmp_path, text).notes == ()
+
+
 def secrets(inventory: Inventory) -> tuple[str | None, str | None]:
     return inventory.nodes[0].exporter_key, inventory.nodes[0].api_key
 

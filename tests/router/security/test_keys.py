@@ -201,3 +201,9 @@ def test_the_verb_wants_to_know_the_file() -> None:
 
     assert isinstance(result.exception, ConfigError)
     assert "--keys-file" in result.exception.message
+
+
+@pytest.mark.parametrize("tagged", ['!!int ""', '!!float ""', "!!bool zz", "!!str a"])
+def test_a_tag_in_the_keys_file_is_a_mistake_with_its_line(tmp_path: Path, tagged: str) -> None:
+    with pytest.raises(KeysError, match=r"keys\.yaml:2:9.* the tag"):
+        ring(tmp_path, f"keys:\n- name: {tagged}\n  role: user\n  sha256: {hashed('k')}\n")

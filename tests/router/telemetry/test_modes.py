@@ -55,7 +55,23 @@ def test_what_is_no_number_is_no_fact() -> None:
     assert set(samples) <= {"a"}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"status":"error"}', b'{"data":{}}'])
+ODD = vector(("node:dpl_llm_up:max", {"node": "NAME"}, 1.0))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"status":"error"}',
+        b'{"data":{}}',
+        ODD.replace(b'"1.0"', b'"abc"'),
+        ODD.replace(b"NAME", b"\xff"),
+        b'{"more":' * 100_000,
+    ],
+    ids=["nothing", "html", "list", "error", "no-data", "no-number", "no-utf-8", "deep"],
+)
 def test_an_answer_that_is_none_is_refused_not_believed(body: bytes) -> None:
     with pytest.raises(Unavailable):
         read_facts(body, now=0.0)
@@ -78,7 +94,6 @@ def test_one_page_read_directly_says_what_the_recording_rules_say() -> None:
         vector(
             ("node:dpl_sample_timestamp:max", {"node": "a"}, 100.0),
             ("node:dpl_llm_up:max", {"node": "a"}, 1),
-            ("dpl_llm_up", {"node": "a", "backend": "llamacpp"}, 1),
             ("node:dpl_eligible:bool", {"node": "a"}, 1),
             ("node:dpl_accelerator:bool", {"node": "a"}, 0),
             ("node:dpl_slots:max", {"node": "a"}, 4),
@@ -100,9 +115,43 @@ def test_a_server_that_does_not_answer_is_down_and_slots_unsaid_are_four() -> No
     sample, _ = read_exposition('dpl_llm_up{backend="unknown"} 0\n', now=1.0)
 
     assert sample.up is False
-    assert sample.backend is None
     assert sample.eligible is False
     assert sample.slots == 4
+
+
+@pytest.mark.parametrize("value", ["1.7e308", "1e300", "-5"])
+def test_a_number_beyond_reason_stays_one_that_can_be_reckoned_with(value: str) -> None:
+    """Sums and products of the scheduler must end; what is below nothing is nothing."""
+    series = ("big", "small")
+    page = EXPOSITION.replace("slots 4", f"slots {value}") + "".join(
+        f'dpl_llm_requests_running{{backend="{number}",model="{model}"}} {value}\n'
+        for number in range(3)
+        for model in series
+    )
+    direct, _ = read_exposition(page, now=1.0)
+    recorded = read_facts(
+        vector(
+            ("node:dpl_slots:max", {"node": "a"}, float(value)),
+            ("node:dpl_gpu_memory_free:bytes", {"node": "a"}, float(value)),
+            ("node_model:dpl_llm_requests_running:sum", {"node": "a", "model": "m"}, float(value)),
+        ),
+        now=1.0,
+    )["a"]
+
+    assert 0 <= (direct.slots or 0) <= 1_000_000
+    assert 0 <= (recorded.slots or 0) <= 1_000_000
+    assert 0 <= (recorded.memory_free or 0) < 2**63
+    for model in (*direct.models.values(), *recorded.models.values()):
+        assert 0 <= (model.running or 0) <= 1_000_000
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308])
+def test_a_sample_time_beyond_reason_makes_no_sample(value: float) -> None:
+    body = vector(("node:dpl_sample_timestamp:max", {"node": "a"}, value), at=1.7e308)
+
+    at = read_facts(body, now=1.0)["a"].sampled_at
+
+    assert at is None or abs(at) < 1e12
 
 
 def test_a_page_that_is_no_exposition_is_refused() -> None:
@@ -203,9 +252,22 @@ def http(body: bytes, status: str = "200 OK") -> bytes:
         http(b"<html>"),
         http(vector()),
         http(vector(("node:dpl_sample_timestamp:max", {"node": "a"}, float("nan")))),
+        http(ODD.replace(b'"1.0"', b'"abc"')),
+        http(ODD.replace(b"NAME", b"\xff")),
         http(vector(*[("node:dpl_llm_up:max", {"node": f"n{i}"}, 1.0) for i in range(60_000)])),
     ],
-    ids=["hung", "closes", "garbage", "500", "html", "empty", "nan", "60k-series"],
+    ids=[
+        "hung",
+        "closes",
+        "garbage",
+        "500",
+        "html",
+        "empty",
+        "nan",
+        "no-number",
+        "no-utf-8",
+        "60k-series",
+    ],
 )
 async def test_a_bad_prometheus_costs_no_chat(tmp_path: Path, answer: bytes | None) -> None:
     with FakeOpenAi() as node:
