@@ -17,6 +17,7 @@ from dpl_exporter.app import Exporter, create_app
 from dpl_exporter.collectors import COLLECTORS
 from dpl_exporter.errors import ExporterError, StartError
 from dpl_exporter.keys import read_keys
+from dpl_exporter.logs import Logfmt
 from dpl_exporter.server import LazyTls, Server
 from dpl_exporter.settings import Settings, load
 
@@ -25,11 +26,9 @@ STOP_SECONDS = 0.5
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """The exit status."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(Logfmt())
+    logging.basicConfig(level=logging.INFO, handlers=[stderr])
     try:
         settings, given = load(arguments, environ, COLLECTORS)
         if given.version:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from dpl_exporter.errors import BadRequest, Conflict
-from dpl_exporter.lease import ANONYMOUS, Ask, Busy, Counts, Lease, Leases, Stale
+from dpl_exporter.lease import ANONYMOUS, Ask, Busy, Counts, Lease, Leases, NeverFits, Stale
+from dpl_exporter.logs import quoted
 from dpl_exporter.slots import Slots
 
 LONGEST_TTL = 300.0
@@ -54,6 +55,8 @@ class LeaseDesk:
             now = self._open()
             try:
                 lease = self._leases.acquire(ask, now)
+            except NeverFits as refused:
+                raise self._hopeless(refused.reason, now) from None
             except Busy as busy:
                 raise self._conflict(busy.reason, busy.wait, now) from None
             except Stale:
@@ -123,7 +126,9 @@ class LeaseDesk:
 
     def _unlock_all(self, now: float) -> dict[str, object]:
         owners = [lease.owner for lease in self._leases.release_all(now)]
-        log.warning("leases released by force count=%d owners=%s", len(owners), json.dumps(owners))
+        log.warning(
+            "leases released by force count=%d owners=%s", len(owners), quoted(",".join(owners))
+        )
         return {"released": owners, **self._free()}
 
     def _shown(self, lease: Lease, now: float) -> dict[str, object]:
@@ -149,11 +154,13 @@ class LeaseDesk:
         )
 
     def _stale(self, now: float) -> Conflict:
-        """Waiting does not help here, so there is no Retry-After."""
-        return Conflict(
-            "the token is not this owner's current one",
-            extra={"holders": self._holders(now), "expires_in": 0.0},
-        )
+        return self._hopeless("the token is not this owner's current one", now)
+
+    def _hopeless(self, reason: str, now: float) -> Conflict:
+        """Waiting does not help here, so there is no Retry-After. (409 also where the node is too
+        small: it is what makes the router ask for less.)
+        """
+        return Conflict(reason, extra={"holders": self._holders(now), "expires_in": 0.0})
 
 
 def read_ask(body: bytes) -> Ask:

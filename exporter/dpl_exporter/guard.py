@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from dpl_exporter.collectors.base import Collector
 from dpl_exporter.errors import Failed, NoData
+from dpl_exporter.logs import quoted
 
 DEADLINE = 0.4
 KEEP = 30.0
@@ -161,9 +162,11 @@ class Guard:
         with self._lock:
             said, watched.said = watched.said, failure
         if failure and failure != said:
-            log.warning("collector failed name=%s reason=%s", watched.collector.name, failure)
+            log.warning(
+                "collector failed collector=%s reason=%s", watched.collector.name, quoted(failure)
+            )
         elif said and not failure:
-            log.info("collector works again name=%s", watched.collector.name)
+            log.info("collector works again collector=%s", watched.collector.name)
 
 
 def health_families(health: Iterable[Health]) -> list[Metric]:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from dpl_exporter.logs import quoted
+
 BLOCK = 1000
 EXACT = 2**53
 FILE = "fencing-token"
@@ -22,8 +24,14 @@ class Journal:
     """Hands out tokens. `persistent` is False while the mark cannot be written: the order over
     restarts then rests on the wall clock alone."""
 
-    def __init__(self, folder: Path, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wall: Callable[[], float],
+        sync: Callable[[int], None] = os.fsync,
+    ) -> None:
         self._file = folder / FILE
+        self._sync = sync
         self._token = max(self._stored(), int(wall() * 1e6))
         self._mark = self._token
         self.persistent = False
@@ -43,7 +51,11 @@ class Journal:
             self._write(mark)
         except OSError as error:
             if self.persistent:
-                log.error("fencing token cannot be stored file=%s reason=%s", self._file, error)
+                log.error(
+                    "fencing token cannot be stored file=%s reason=%s",
+                    quoted(self._file),
+                    quoted(error),
+                )
             self.persistent = False
         else:
             self.persistent = True
@@ -58,7 +70,9 @@ class Journal:
         mark = int(text) if text.isascii() and text.isdigit() else EXACT
         if mark < EXACT:
             return mark
-        log.error("fencing token mark is damaged, starting from the clock file=%s", self._file)
+        log.error(
+            "fencing token mark is damaged, starting from the clock file=%s", quoted(self._file)
+        )
         return 0
 
     def _write(self, mark: int) -> None:
@@ -67,12 +81,12 @@ class Journal:
         with fresh.open("w") as file:
             file.write(f"{mark}\n")
             file.flush()
-            os.fsync(file.fileno())
+            self._sync(file.fileno())
         fresh.replace(self._file)
         if os.name == "nt":
             return  # Windows has no fsync for folders
         folder = os.open(self._file.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            self._sync(folder)
         finally:
             os.close(folder)

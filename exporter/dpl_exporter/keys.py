@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 from dpl_exporter.errors import NotAllowed, NotAuthenticated, SettingsError, TooManyWrongKeys
+from dpl_exporter.logs import quoted
 
 LARGEST_FILE = 2**20
 WRONG_KEYS = 100
@@ -102,9 +103,9 @@ class Keys:
         try:
             self._keys = read_keys(self._file)
         except SettingsError as error:
-            log.error("keys file not taken, the old keys stay reason=%s", error.message)
+            log.error("keys file not taken, the old keys stay reason=%s", quoted(error.message))
         else:
-            log.info("keys file taken file=%s keys=%d", self._file, len(self._keys))
+            log.info("keys file taken file=%s keys=%d", quoted(self._file), len(self._keys))
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
@@ -165,13 +166,20 @@ def read_keys(file: Path) -> tuple[Key, ...]:
 
 
 def _is_plain(text: bytes, file: Path) -> None:
-    """Aliases and depth are what makes a small file enormous, or slow, to read."""
+    """Aliases and depth make a small file enormous, or slow, to read; a tag that does not fit its
+    value (`!!int ""`) makes PyYAML raise whatever comes, and nothing here needs one.
+    """
     depth = 0
     for event in yaml.parse(text):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
             raise SettingsError(f"keys file {file} has YAML aliases or too many levels")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            shown = " ".join(tag.replace("tag:yaml.org,2002:", "!!").split())[:50]
+            line = 1 + (event.start_mark.line if event.start_mark else 0)
+            raise SettingsError(f"keys file {file}, line {line}: the tag {shown} must go")
 
 
 def _read_key(entry: object, where: str) -> Key:

@@ -80,6 +80,10 @@ class Busy(Exception):
         self.wait = wait
 
 
+class NeverFits(Busy):
+    """More slots than the node has: waiting does not help."""
+
+
 class Stale(Exception):
     """The token is not that owner's current one. Nothing was changed."""
 
@@ -168,6 +172,8 @@ class Leases:
         if current is not None:
             raise Busy("this owner holds a lease: send its token to renew", current.deadline - now)
         slots, exclusive = ask.slots or 1, ask.exclusive or False
+        if slots > self.capacity:
+            raise NeverFits(f"this node has {self.capacity} slots in all", 0.0)
         self._must_fit(slots, exclusive, None, now)
         token = self._next_token()
         lease = Lease(

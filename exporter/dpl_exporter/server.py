@@ -4,7 +4,7 @@ cheroot answers **twice** to a request with both Content-Length and Transfer-Enc
 with two Content-Lengths: whoever stands before it may take the second answer for another's. It
 takes `Content-Length: -5`, reads a body of any length into memory where nobody asked for it, lets
 one client dribble a request for ever, and shakes hands for TLS on the thread that accepts. Here
-such requests are refused and the connection is closed.
+such requests are refused and the connection is closed; how they are gathered is in arrivals.py.
 """
 
 import json
@@ -14,6 +14,7 @@ import socket
 import ssl
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 
 from dpl_exporter.addresses import Address
+from dpl_exporter.arrivals import LARGEST_DRAIN, LARGEST_HEAD, WRITE_SECONDS, Arrivals, Inbox
 from dpl_exporter.errors import SettingsError
-from dpl_exporter.web import LARGEST_DRAIN, Web
+from dpl_exporter.logs import quoted
+from dpl_exporter.web import Web
 
 THREADS = 16
-LARGEST_HEAD = 16 * 1024
-REQUEST_SECONDS = 10.0
-"""A whole request, head and body, must have come by then."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class StrictHeaders(HeaderReader):
                 raise ValueError(f"two {name.decode()} headers")
         if b"content-length" in lines.names and b"transfer-encoding" in lines.names:
             raise ValueError("both Content-Length and Transfer-Encoding")
+        headers.pop(b"Expect", None)  # arrivals.py has answered it
         length = headers.get(b"Content-Length", b"0")
         if not length.isdigit() or len(length) > 15:
             raise ValueError("Content-Length is not a number")
@@ -102,34 +103,17 @@ class Connection(HTTPConnection):
     RequestHandlerClass = Request
 
     def __init__(self, server: Any, sock: Any, makefile: Any) -> None:
-        self._timed = TimedSocket(sock)
-        super().__init__(server, self._timed, makefile)
+        self.inbox = Inbox(sock, time.monotonic())
+        super().__init__(server, self.inbox, makefile)
 
-    def communicate(self) -> Any:
-        self._timed.deadline = time.monotonic() + REQUEST_SECONDS
-        return super().communicate()  # type: ignore[no-untyped-call] # cheroot's stubs
+    def refuse(self, status: str) -> None:
+        """Before any worker saw the request."""
+        Request(self.server, self).simple_response(status)
 
-
-class TimedSocket:
-    """A socket whose reads together end at `deadline`, however slowly the bytes drip in."""
-
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
-        self.deadline = time.monotonic() + REQUEST_SECONDS
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def recv_into(self, buffer: Any, *rest: Any) -> int:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(left)
-        try:
-            got: int = self._sock.recv_into(buffer, *rest)
-        finally:
-            self._sock.settimeout(REQUEST_SECONDS)
-        return got
+    def close(self) -> None:
+        self.server.connection_left(self)
+        with suppress(OSError):  # the client was quicker
+            super().close()
 
 
 class Server(wsgi.Server):
@@ -140,6 +124,7 @@ class Server(wsgi.Server):
     max_request_body_size = LARGEST_DRAIN
     keep_alive_conn_limit = 64
     expiration_interval = 0.2
+    _connections: Any
 
     def __init__(self, address: Address, web: Web) -> None:
         super().__init__(
@@ -148,20 +133,32 @@ class Server(wsgi.Server):
             numthreads=THREADS,
             server_name="dpl-exporter",
             request_queue_size=128,
-            timeout=int(REQUEST_SECONDS),
+            timeout=int(WRITE_SECONDS),
             shutdown_timeout=1,
         )
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._connections._selector.close()  # cheroot's own way, which nobody has used yet
+        self._connections = Arrivals(self)
+
+    def connection_left(self, conn: Connection) -> None:
+        self._connections.left(conn)
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Clients that leave or speak no TLS are no news; a bug is."""
         if traceback and not isinstance(sys.exc_info()[1], OSError):
-            log.error("server: %s", " ".join(msg.split())[:300], exc_info=sys.exc_info())
+            log.error(
+                "server failed reason=%s",
+                quoted(" ".join(msg.split())[:300]),
+                exc_info=sys.exc_info(),
+            )
         else:
-            log.debug("server: %s", " ".join(msg.split())[:300])
+            log.debug("server said reason=%s", quoted(" ".join(msg.split())[:300]))
 
 
 class LazyTls(Adapter):
-    """Shakes hands at the first read, on a worker: a silent client keeps nobody from entering."""
+    """Shakes hands with the first reads, none of which waits (arrivals.py)."""
 
     def __init__(self, cert: Path, key: Path) -> None:
         """Raises: SettingsError."""

@@ -18,11 +18,9 @@ from dpl_exporter.errors import (
     TooLarge,
 )
 from dpl_exporter.keys import Keys, Role
+from dpl_exporter.logs import quoted
 
 LARGEST_BODY = 64 * 1024
-LARGEST_DRAIN = 2**20
-"""A body up to here is read to its end, so that the client reads why it was refused; of a larger
-one nothing is read: the connection is closed."""
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 log = logging.getLogger(__name__)
@@ -62,7 +60,7 @@ class Web:
             document = {"error": refused.message, **refused.extra}
             reply = json_reply(document, refused.status, refused.headers)
         except Exception:  # the last resort: a bug is an answer too, and the log has the rest
-            log.exception("request failed path=%s", json.dumps(environ.get("PATH_INFO")))
+            log.exception("request failed path=%s", quoted(environ.get("PATH_INFO")))
             reply = json_reply({"error": "internal error"}, "500 Internal Server Error")
         headers = {
             "Content-Type": reply.content_type,
@@ -117,7 +115,7 @@ def refuse_browsers(environ: WSGIEnvironment) -> None:
 
 
 def read_body(environ: WSGIEnvironment) -> bytes:
-    """The whole body; the server saw to it that Content-Length is a number up to LARGEST_DRAIN.
+    """The whole body; the server saw to it that Content-Length is a number, and not large.
 
     Raises: TooLarge; BadRequest where less came than was announced.
     """

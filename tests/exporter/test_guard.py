@@ -331,6 +331,6 @@ def test_a_failure_is_logged_once_and_its_end_too(caplog: pytest.LogCaptureFixtu
     guard.page()
 
     assert caplog.messages == [
-        "collector failed name=a reason=RuntimeError: driver lost",
-        "collector works again name=a",
+        'collector failed collector=a reason="RuntimeError: driver lost"',
+        "collector works again collector=a",
     ]

@@ -1,6 +1,7 @@
 """The token's high-water mark: strictly rising, whatever happens to process, clock or disk."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,43 @@ def test_the_mark_on_disk_is_never_below_a_token_that_was_handed_out(tmp_path: P
         mark = int((tmp_path / FILE).read_text())
 
         assert mark >= token
+
+
+def test_the_mark_is_on_the_disk_before_its_name_and_its_name_before_a_token(
+    tmp_path: Path,
+) -> None:
+    """Otherwise a loss of power gives an empty mark, or the old one, and tokens come twice."""
+    file = tmp_path / FILE
+    synced: list[tuple[str, str]] = []
+
+    def sync(number: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
+        size = os.fstat(number).st_size
+        synced.append((kind, file.read_text().strip() if file.exists() else "not named yet"))
+        assert kind == "folder" or size > 0, "what is not written yet cannot be synced"
+        os.fsync(number)
+
+    journal = Journal(tmp_path, lambda: 1.0, sync)
+    first, second = str(1_000_000 + BLOCK), str(1_000_000 + 2 * BLOCK)
+    tokens = [journal.next_token() for _ in range(BLOCK)]
+
+    assert synced == [
+        ("file", "not named yet"),
+        ("folder", first),
+        ("file", first),
+        ("folder", second),
+    ]
+    assert tokens[-1] == 1_000_000 + BLOCK
+
+
+def test_a_mark_that_could_not_be_synced_is_not_persistent(tmp_path: Path) -> None:
+    def sync(_number: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    journal = Journal(tmp_path, lambda: 1.0, sync)
+
+    assert journal.next_token() > 0
+    assert not journal.persistent
 
 
 @settings(deadline=None)

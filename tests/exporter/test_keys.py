@@ -184,7 +184,26 @@ GOOD = hashlib.sha256(b"x").hexdigest()
             "'a' stands there twice",
         ),
         ("keys: &a [*a]", "aliases"),
-        ("keys: !!python/object:os.system x", "not YAML"),
+        ("keys: !!python/object:os.system x", "the tag !!python/object:os.system"),
+        ('keys: !!int ""', "line 1: the tag !!int"),
+        ("keys:\n- !!bool zz", "line 2: the tag !!bool"),
+        ("keys: !!float x", "the tag !!float"),
+        ("keys: !!timestamp x", "the tag !!timestamp"),
+        ("keys: !!binary é", "the tag !!binary"),
+        ("keys: !!set [a]", "the tag !!set"),
+        ("!!str keys: []", "the tag !!str"),
+        ("keys: !mine x", "the tag !mine"),
+        ("keys: ! 5", "the tag !"),
+        ("keys: !%0Ax 5", "the tag ! x"),
+        ("keys: [2026-99-99]", "not YAML"),
+        ("keys: [{a: [b]: c}]", "not YAML"),
+        ("keys: {[a]: b}", "not YAML"),
+        ("keys: {? {a: b} : c}", "not YAML"),
+        ("keys: 0b", "the top must be"),
+        ("keys: [0x_]", "not YAML"),
+        ("keys: [1:99:_]", "keys[0] must have"),
+        ("keys: [=]", "not YAML"),
+        ("<<: 5", "not YAML"),
         ("\x00", "not YAML"),
         ("[" * 50_000, "too many levels"),
     ],
@@ -199,6 +218,16 @@ def test_a_bad_file_is_one_line_with_the_place(tmp_path: Path, text: str, said: 
     assert said in refused.value.message
     assert str(file) in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_a_changed_file_with_a_bad_tag_keeps_the_keys_that_were(
+    make: Callable[..., Keys], tmp_path: Path
+) -> None:
+    keys = make(entry("op"))
+
+    (tmp_path / "keys.yaml").write_text('keys: !!int ""')
+
+    assert opens(keys, "op")
 
 
 def test_an_enormous_file_is_refused(tmp_path: Path) -> None:

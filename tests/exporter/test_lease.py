@@ -16,7 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from dpl_exporter.lease import ANONYMOUS, Ask, Busy, Ended, Lease, Leases, Stale
+from dpl_exporter.lease import ANONYMOUS, Ask, Busy, Ended, Lease, Leases, NeverFits, Stale
 
 OWNERS = st.sampled_from(["a", "b", "c"])
 TTLS = st.sampled_from([0.5, 1.0, 60.0, 300.0])
@@ -148,12 +148,14 @@ def test_an_exclusive_lease_waits_for_the_last_of_the_others() -> None:
 
 
 def test_more_slots_than_there_are_never_fit() -> None:
+    """Nothing is told of waiting: it would not help."""
     leases = book(capacity=2)
 
-    with pytest.raises(Busy) as refused:
+    with pytest.raises(NeverFits):
         leases.acquire(Ask("a", 10.0, slots=3), now=0.0)
 
-    assert refused.value.wait == 0.0
+    assert leases.holders() == ()
+    assert leases.counts.conflicts == 1
 
 
 def test_a_lease_is_over_at_its_deadline() -> None:

@@ -112,6 +112,24 @@ def test_a_conflict_names_the_holders_and_when_to_come_again(exporter: Running) 
     assert 8.0 < document["expires_in"] <= 9.0
 
 
+def test_more_slots_than_the_node_has_are_refused_with_its_capacity_and_no_time_to_come_again(
+    exporter: Running,
+) -> None:
+    """Who waited and asked again would do so for ever."""
+    too_many = {"owner": "r1", "ttl_seconds": 10, "slots": 3}
+    never = post(exporter, "/lock", too_many)
+    token = post(exporter, "/lock", too_many | {"slots": 1}).json()["token"]
+    changed = post(exporter, "/lock", too_many | {"token": token})
+    other = post(exporter, "/lock", too_many | {"owner": "r2"})
+
+    assert never.status == other.status == 409
+    assert "2 slots in all" in error_of(never)
+    assert "Retry-After" not in other.headers
+    assert "Retry-After" not in never.headers
+    assert changed.status == 409, "a change that does not fit keeps the lease"
+    assert post(exporter, "/unlock", {"owner": "r1", "token": token}).status == 200
+
+
 def test_without_a_body_it_is_an_anonymous_exclusive_minute(exporter: Running) -> None:
     locked = exporter.call("POST", "/lock")
     again = exporter.call("POST", "/lock")
@@ -211,6 +229,8 @@ def test_on_loopback_every_loopback_name_is_answered(exporter: Running, host: st
     [
         {"Origin": "http://evil.com"},
         {"Origin": "null"},
+        {"Origin": "http://[x"},
+        {"Origin": "", "Referer": "http://[x"},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-origin"},
