@@ -17,6 +17,7 @@ from dpl_router.dispatch import Dispatcher
 from dpl_router.fittings import Fittings
 from dpl_router.fleet.controller import Alertmanager, FleetController, Leases
 from dpl_router.fleet.service import Fleet
+from dpl_router.front.direct import direct
 from dpl_router.inventory.types import Inventory
 from dpl_router.lifespan import Lifespan
 from dpl_router.metrics import RouterMetrics
@@ -34,8 +35,8 @@ from dpl_router.scheduling.core import SchedulerCore, make_core
 from dpl_router.scheduling.types import Config, NodeConfig
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import default_deny
-from dpl_router.security.headers import FrontDoor, known_hosts
-from dpl_router.security.keys import KeyRing
+from dpl_router.security.headers import FrontDoor, Hosts
+from dpl_router.security.keys import KeyRing, Role
 from dpl_router.security.limits import WrongKeys
 from dpl_router.settings import Settings
 from dpl_router.surfaces.openai import ModelsController, chat_completions
@@ -46,7 +47,8 @@ from dpl_router.telemetry.prometheus import PrometheusSource
 from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.transport import Sweeper
 
-HOT = frozenset({"/v1/chat/completions", "/api/chat/completions"})
+HOT = {"/v1/chat/completions": chat_completions, "/api/chat/completions": seed_chat}
+"""What is served past the framework (and by it, where a path is only nearly one of these)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         fittings=fittings,
         poller=Poller(view, metrics.view, source, fittings.exporters),
         checks=HealthChecks(
-            lambda node: fittings.clients[node].list_models(),
+            fittings.list_models,
             fittings.on_check,
             interval=settings.check_interval,
         ),
@@ -137,11 +139,10 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         logging_config=None,
     )
 
-    def hosts() -> frozenset[str]:
-        return known_hosts(settings.listen, fittings.inventory.router.allowed_hosts)
-
+    hosts = Hosts(settings.listen, lambda: fittings.inventory.router.allowed_hosts)
+    hot = {path: direct(litestar, handler.fn, Role.USER) for path, handler in HOT.items()}
     return Router(
-        FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=HOT), litestar, dispatcher
+        FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=hot), litestar, dispatcher
     )
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece
 from dpl_router.errors import (
@@ -20,15 +21,41 @@ from dpl_router.errors import (
     UpstreamUnreachable,
 )
 from dpl_router.metrics import Ended, RetryReason
-from dpl_router.scheduling.types import Failure, Outcome, OutcomeKind
+from dpl_router.scheduling.types import Candidate, Failure, Outcome, OutcomeKind
 from dpl_router.upstreams.base import Decoder
 from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.stream import UpstreamStream
 
 ERROR_BODY = 64 * 1024
+LONGEST_ANSWER = 4096
+"""Tokens of a plain answer that is given time where the client set no limit."""
+TELL_EVERY = 0.25
+"""Seconds between two counts of tokens told to the core."""
 
 Gone = asyncio.Future[None]
 """Ends when the client has left."""
+
+
+class Wire(Protocol):
+    """The client's connection, where the server lets it be written to without a message."""
+
+    def write(self, data: bytes) -> asyncio.Future[None] | None:
+        """More of an answer that was begun. What ends when the client has read; None while it
+        keeps up."""
+        ...
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """All of it. Raises: ClientGone."""
+        ...
+
+    def left(self) -> Gone: ...
+
+
+def joined(pieces: Sequence[Piece]) -> bytes:
+    """What the client gets of them."""
+    if len(pieces) == 1:
+        return pieces[0][1] or b""
+    return b"".join([raw for _, raw in pieces if raw])
 
 
 class Attempt:
@@ -94,6 +121,34 @@ class Attempt:
             pieces += more
         return pieces
 
+    async def flow(self, wire: Wire, heard: Callable[["Attempt"], None]) -> None:
+        """Pass on what follows the moment it comes, until `Done`; nobody is woken for an event.
+
+        `heard` is called when some time has passed. Raises: UpstreamBroke, ClientGone.
+        """
+        decoder = self._decoder
+        assert decoder is not None
+        feed, write = decoder.feed, wire.write
+
+        def tap(data: bytes) -> None:
+            pour(feed(data))
+
+        def pour(pieces: Sequence[Piece]) -> None:
+            self._count(pieces)
+            out = pieces[0][1] if len(pieces) == 1 else joined(pieces)
+            if out:
+                clogged = write(out)
+                if clogged is not None:
+                    self.stream.hold(clogged)
+            if self.last_at - self.told > TELL_EVERY:
+                heard(self)
+
+        if self.done is None:
+            self.stream.tap(tap)
+            await self.stream.over()
+        if self.done is None:
+            pour(decoder.end())
+
     def _count(self, pieces: Sequence[Piece]) -> None:
         self.last_at = time.monotonic()
         for event, _ in pieces:
@@ -102,6 +157,12 @@ class Attempt:
             elif type(event) is Done:
                 self.done = event
                 self.stream.finish()
+
+
+def writing_time(chat: ChatRequest, row: Candidate) -> float:
+    """Twice the seconds that the node needs for the longest answer, with all its places taken."""
+    speed = row.decode / (1 + row.crowding * (row.slots - 1))
+    return 2 * (chat.max_tokens or LONGEST_ANSWER) / max(speed, 1.0)
 
 
 def retry_reason(error: DplError) -> RetryReason | None:

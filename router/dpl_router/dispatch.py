@@ -12,24 +12,29 @@ from itertools import count
 
 import structlog
 
-from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of, retry_reason
+from dpl_router.attempt import (
+    TELL_EVERY,
+    Attempt,
+    Gone,
+    Wire,
+    ended,
+    outcome_of,
+    retry_reason,
+    writing_time,
+)
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import (
     ClientGone,
     DplError,
     LeaseLost,
-    ModelUnknown,
-    NoEligibleNode,
-    Overloaded,
-    Unavailable,
 )
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import ModelMetrics, Phase, Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
+from dpl_router.refusals import refused, stopping
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
     Action,
-    Candidate,
     Decision,
     Demand,
     Failure,
@@ -40,13 +45,9 @@ from dpl_router.scheduling.types import (
 from dpl_router.turns import Turns
 from dpl_router.upstreams.clients import NodeClient
 
-LONGEST_ANSWER = 4096
-"""Tokens of a plain answer that is given time where the client set no limit."""
 CIRCUITS = ("closed", "half open", "open")
 LEAST_PATIENCE = 10.0
 """Seconds: a node that was given less, since the queue took the rest, is not blamed for it."""
-TELL_EVERY = 0.25
-"""Seconds between two counts of tokens told to the core."""
 
 log = structlog.get_logger()
 
@@ -100,25 +101,21 @@ class Answer:
         except DplError as error:
             self._dispatcher.end(self._call, self._attempt, error)
             raise
-        self._heard()
+        if self._attempt.last_at - self._attempt.told > TELL_EVERY:
+            self._dispatcher.tell(self._attempt)
         return pieces
 
     async def flow(self, wire: Wire) -> None:
         """The rest, written to the client the moment it comes. Raises: as `next`."""
         try:
-            await self._attempt.flow(wire, self._heard)
+            await self._attempt.flow(wire, self._dispatcher.tell)
         except DplError as error:
             self._dispatcher.end(self._call, self._attempt, error)
             raise
 
-    def _heard(self) -> None:
-        if self._attempt.last_at - self._attempt.told > TELL_EVERY:
-            self._dispatcher.tell(self._attempt)
-
     def close(self) -> None:
-        attempt = self._attempt
-        gone = None if attempt.done else ClientGone("the client left before the end")
-        self._dispatcher.end(self._call, attempt, gone)
+        gone = None if self._attempt.done else ClientGone("the client left before the end")
+        self._dispatcher.end(self._call, self._attempt, gone)
 
 
 class Dispatcher:
@@ -214,7 +211,10 @@ class Dispatcher:
                 self._core.on_unhold(call.demand.id, time.monotonic())
                 self.wake()  # whoever comes next must not wait for one that left
         if decision.action is Action.REJECT:
-            raise self._refusal(call, decision)
+            if call.last_error is not None:
+                raise call.last_error  # every other node was tried or is out
+            call.metrics.rejections[decision.rejection or Rejection.DOWN].inc()
+            raise refused(call.chat.model, decision)
         call.phase = "prefill"
         return decision, snapshot
 
@@ -234,23 +234,6 @@ class Dispatcher:
         if self._turns:
             self._turns.wake(self._core.head(model) for model in self._core.queues())
 
-    def _refusal(self, call: Call, decision: Decision) -> DplError:
-        word = decision.rejection or Rejection.DOWN
-        if call.last_error is not None:
-            return call.last_error  # every other node was tried or is out
-        call.metrics.rejections[word].inc()
-        model, wait = call.chat.model or "auto", decision.retry_after or 1.0
-        if word is Rejection.UNKNOWN_MODEL:
-            return ModelUnknown(f"no node has the model {model!r}; GET /v1/models lists all")
-        if word in (Rejection.FULL, Rejection.DEADLINE):
-            why = "the queue is full" if word is Rejection.FULL else "no place came free in time"
-            return Overloaded(f"every node that serves {model!r} is busy and {why}", wait)
-        rejections = {row.node: str(row.rejection) for row in decision.rows if row.rejection}
-        told = ", ".join(f"{node}: {why}" for node, why in sorted(rejections.items()))
-        return NoEligibleNode(
-            f"no node can serve {model!r} now ({told or word})", rejections, retry_after=wait
-        )
-
     # One attempt.
 
     async def _try(self, call: Call, decision: Decision, snapshot: Snapshot) -> Answer | None:
@@ -261,7 +244,8 @@ class Dispatcher:
             pieces = await attempt.first(call.chat)
             call.phase = "decode"
             self.tell(attempt)
-            if not call.chat.stream:  # nothing has left: another node may still be tried
+            # Of a plain answer nothing has left: another node may still be tried.
+            if not call.chat.stream and attempt.done is None:
                 pieces = [*pieces, *await attempt.rest()]
             begun = True
         except DplError as error:
@@ -302,7 +286,7 @@ class Dispatcher:
         alone, writing = True, 0.0
         for row in view.candidates if view is not None else ():
             if row.node == node and row.model == model:
-                writing = _writing_time(call, row)
+                writing = writing_time(call.chat, row)
             elif row.node != node and row.barred is None and not row.down:
                 alone = alone and row.node in call.demand.excluded
         patience = min(left if alone else left / 2, self._clients[node].first_token)
@@ -414,13 +398,3 @@ class Dispatcher:
             call.metrics.input_tokens.inc(usage.prompt_tokens or 0)
             call.metrics.output_tokens.inc(usage.completion_tokens or 0)
             call.metrics.cached_tokens.inc(usage.cached_tokens or 0)
-
-
-def stopping() -> Unavailable:
-    return Unavailable("the router is shutting down; ask again in a moment", retry_after=2)
-
-
-def _writing_time(call: Call, row: Candidate) -> float:
-    """Twice what the node needs for the longest answer, with all its places taken."""
-    speed = row.decode / (1 + row.crowding * (row.slots - 1))
-    return 2 * (call.chat.max_tokens or LONGEST_ANSWER) / max(speed, 1.0)

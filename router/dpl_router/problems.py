@@ -108,7 +108,11 @@ def on_framework(request: Request, error: HTTPException) -> Response[bytes]:  # 
 def on_bug(request: Request, error: Exception) -> Response[bytes]:  # type: ignore[type-arg]
     """A mistake of ours: the log has the story, the client a request id to name it by."""
     log.error("request failed", path=request.scope["path"], exc_info=error)
-    return _answer(request, DplError("the router failed; its log knows more under this request id"))
+    return _answer(request, failed())
+
+
+def failed() -> DplError:
+    return DplError("the router failed; its log knows more under this request id")
 
 
 HANDLERS: ExceptionHandlersMap = {

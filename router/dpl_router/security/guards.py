@@ -20,15 +20,15 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 # Async, although nothing is awaited: Litestar would send a plain function to a thread.
 async def viewer(connection: Connection, handler: BaseRouteHandler) -> None:
-    _admit(connection, Role.VIEWER)
+    admit(connection.scope, connection.app.state, Role.VIEWER)
 
 
 async def user(connection: Connection, handler: BaseRouteHandler) -> None:
-    _admit(connection, Role.USER)
+    admit(connection.scope, connection.app.state, Role.USER)
 
 
 async def operator(connection: Connection, handler: BaseRouteHandler) -> None:
-    _admit(connection, Role.OPERATOR)
+    admit(connection.scope, connection.app.state, Role.OPERATOR)
 
 
 async def default_deny(connection: Connection, handler: BaseRouteHandler) -> None:
@@ -49,11 +49,10 @@ def identity_of(scope: Any) -> Identity:
     return identity
 
 
-def _admit(connection: Connection, needed: Role) -> None:
-    """Raises: NotAuthenticated, NotAllowed, Overloaded."""
-    scope: Any = connection.scope
+def admit(scope: Any, state: Any, needed: Role) -> None:
+    """Note in `scope` who calls; `state` is the app's. Raises: NotAuthenticated, NotAllowed,
+    Overloaded."""
     headers = dict(scope["headers"])
-    state = connection.app.state
     ring: KeyRing | None = state["keyring"]
     refuse_foreign(headers)
     if ring is None:

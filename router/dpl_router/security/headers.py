@@ -5,7 +5,7 @@ Plain ASGI around the app, since the framework's own host check was bypassed twi
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from itertools import count
 from typing import Any
 
@@ -22,6 +22,8 @@ ErrorBody = Callable[[str, DplError], tuple[str, bytes]]
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d*)?")
+MOST_KNOWN = 256
+"""Spellings of our own names that are remembered: a caller may add any port."""
 BROWSER = [
     (
         b"content-security-policy",
@@ -41,6 +43,22 @@ def known_hosts(listen: Address, allowed: Iterable[str]) -> frozenset[str]:
     return frozenset(name.strip("[]").lower() for name in names)
 
 
+class Hosts:
+    """`known_hosts`, made anew only when what `allowed` gives is another object."""
+
+    def __init__(self, listen: Address, allowed: Callable[[], Iterable[str]]) -> None:
+        self._listen = listen
+        self._allowed = allowed
+        self._made_of: Iterable[str] | None = None
+        self._names: frozenset[str] = frozenset()
+
+    def __call__(self) -> frozenset[str]:
+        allowed = self._allowed()
+        if allowed is not self._made_of:
+            self._made_of, self._names = allowed, known_hosts(self._listen, allowed)
+        return self._names
+
+
 def host_name(header: bytes) -> str:
     """`Host` without its port and brackets, in small letters; empty where it is no host."""
     found = HOST.fullmatch(header.decode("latin-1").strip().lower())
@@ -50,7 +68,8 @@ def host_name(header: bytes) -> str:
 class FrontDoor:
     """`hosts` is asked for each request, so that a reload needs no word to us.
 
-    On the paths in `hot` the answer is not touched: those handlers write X-Request-Id themselves.
+    `hot` has an application of its own for each of its paths. Their answers are not touched: they
+    write X-Request-Id themselves.
     """
 
     def __init__(
@@ -59,12 +78,15 @@ class FrontDoor:
         *,
         hosts: Callable[[], frozenset[str]],
         error_body: ErrorBody,
-        hot: frozenset[str] = frozenset(),
+        hot: Mapping[str, App] | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._error_body = error_body
-        self._hot = hot
+        self._hot = hot or {}
+        self._names: frozenset[str] = frozenset()
+        self._known: set[bytes] = set()
+        """`Host` headers that were found to be one of `_names`."""
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -74,7 +96,7 @@ class FrontDoor:
             return
         hosts, given = [], b""
         for name, value in scope["headers"]:
-            if name == b"host" and value:  # granian writes an empty one where there is none
+            if name == b"host" and value:
                 hosts.append(value)
             elif name == b"x-request-id":
                 given = value
@@ -82,8 +104,10 @@ class FrontDoor:
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         if not self._welcome(hosts):
             await self._refuse(scope["path"], hosts[0], _decorated(send, request_id))
-        elif scope["path"] in self._hot:
-            await self._app(scope, receive, send)
+            return
+        hot = self._hot.get(scope["path"])
+        if hot is not None:
+            await hot(scope, receive, send)
         else:
             await self._app(scope, receive, _decorated(send, request_id))
 
@@ -92,7 +116,18 @@ class FrontDoor:
 
     def _welcome(self, hosts: list[bytes]) -> bool:
         """A call without `Host` (HTTP/1.0) comes from no browser; one with two is no request."""
-        return not hosts or (len(hosts) == 1 and host_name(hosts[0]) in self._hosts())
+        if len(hosts) != 1:
+            return not hosts
+        names = self._hosts()
+        if names is not self._names:
+            self._names = names
+            self._known.clear()
+        if hosts[0] in self._known:
+            return True
+        welcome = host_name(hosts[0]) in names
+        if welcome and len(self._known) < MOST_KNOWN:
+            self._known.add(hosts[0])
+        return welcome
 
     async def _refuse(self, path: str, host: bytes, send: Send) -> None:
         name = host.decode("latin-1")[:100]

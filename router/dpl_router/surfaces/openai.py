@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.attempt import Gone, Wire, joined
 from dpl_router.conversation import ChatRequest
 from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import (
@@ -30,10 +31,13 @@ from dpl_router.surfaces.relay import (
     read_body,
     send_whole,
     watch,
+    wire_of,
 )
 from dpl_router.telemetry.view import FleetView
 
 AUTO = "auto"
+LONGEST_ANSWER = 1_000_000
+"""Tokens; a larger limit says no more to us. The node gets what the client wrote."""
 MOST_MESSAGES = 4096
 PARSE_ON_LOOP = 256 * 1024
 BASE64 = b";base64,"
@@ -96,7 +100,7 @@ def decode_chat(body: bytes, request_id: str) -> ChatRequest:
 def _limit(said: _Body) -> int | None:
     """0 and less mean no limit, as llama.cpp and Ollama take it."""
     most = said.max_completion_tokens or said.max_tokens or 0
-    return most if most > 0 else None
+    return min(most, LONGEST_ANSWER) if most > 0 else None
 
 
 def text_bytes(body: bytes) -> int:
@@ -168,14 +172,15 @@ async def chat_completions(scope: HTTPScope, receive: Receive, send: Send) -> No
     """
     chat = await read_chat(scope, receive)
     state = scope["app"].state
-    gone = watch(receive)
+    wire = wire_of(scope)
+    gone = watch(receive, wire)
     key = identity_of(scope).name
     try:
         if chat.stream:
-            stream = EventStream(send, chat.id, state.streams)
+            stream = EventStream(send, chat.id, state.streams, wire)
             await _stream(state.dispatcher, chat, gone, key, stream)
         else:
-            await _plain(state.dispatcher, chat, gone, key, send)
+            await _plain(state.dispatcher, chat, gone, key, send, wire)
     except ClientGone:
         return
     finally:
@@ -183,14 +188,21 @@ async def chat_completions(scope: HTTPScope, receive: Receive, send: Send) -> No
 
 
 async def _plain(
-    dispatcher: Dispatcher, chat: ChatRequest, gone: Any, key: str, send: Send
+    dispatcher: Dispatcher,
+    chat: ChatRequest,
+    gone: Gone,
+    key: str,
+    send: Send,
+    wire: Wire | None,
 ) -> None:
     answer = await dispatcher.open(chat, gone, key=key, route="chat")
     try:
-        body = bytearray()
-        while pieces := await answer.next():
-            body += b"".join([raw for _, raw in pieces if raw])
-        await send_whole(send, 200, [*JSON, *answer_headers(answer, chat.id)], bytes(body))
+        body = joined(await answer.next())  # of a plain answer the first pieces are all
+        headers = [*JSON, *answer_headers(answer, chat.id)]
+        if wire is not None:
+            wire.answer(200, [*headers, (b"content-length", b"%d" % len(body))], body)
+        else:
+            await send_whole(send, 200, headers, body)
     finally:
         answer.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from dpl_router.attempt import Gone
+from dpl_router.attempt import Gone, Wire, joined
 from dpl_router.dispatch import Answer
 from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
 
@@ -58,8 +58,17 @@ def _bounded(body: bytes | bytearray) -> None:
         raise TooLarge("the body is over 32 MiB")
 
 
-def watch(receive: Receive) -> Gone:
+def wire_of(scope: HTTPScope) -> Wire | None:
+    """The client's connection, where our own listener serves it."""
+    extensions: Any = scope.get("extensions")
+    wire: Wire | None = extensions.get("dpl.wire") if extensions else None
+    return wire
+
+
+def watch(receive: Receive, wire: Wire | None = None) -> Gone:
     """A future that ends when the client has left. Cancel it when the answer is out."""
+    if wire is not None:
+        return wire.left()
 
     async def until_gone() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -115,7 +124,10 @@ class EventStream:
     first thing to leave, the head says `X-DPL-Node: pending`.
     """
 
-    def __init__(self, send: Send, request_id: str, streams: Streams) -> None:
+    def __init__(
+        self, send: Send, request_id: str, streams: Streams, wire: Wire | None = None
+    ) -> None:
+        self.wire = wire
         self._send = send
         self._request_id = request_id
         self._streams = streams
@@ -190,8 +202,11 @@ async def pump(answer: Answer, stream: EventStream, last: bytes) -> None:
 
     Raises: UpstreamBroke, ClientGone.
     """
+    if data := joined(await answer.next()):
+        await stream.write(data)
+    if stream.wire is not None:
+        await answer.flow(stream.wire)
     while pieces := await answer.next():
-        raw = pieces[0][1] if len(pieces) == 1 else b"".join([raw for _, raw in pieces if raw])
-        if raw:
-            await stream.write(raw)
+        if data := joined(pieces):
+            await stream.write(data)
     await stream.end(last)

@@ -12,7 +12,7 @@ from dpl_router.dispatch import Answer
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.security.guards import identity_of, user
 from dpl_router.surfaces.openai import DONE, error_body, read_chat
-from dpl_router.surfaces.relay import EventStream, pump, watch
+from dpl_router.surfaces.relay import EventStream, pump, watch, wire_of
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -25,9 +25,10 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """
     chat = as_stream(await read_chat(scope, receive))
     state = scope["app"].state
-    stream = EventStream(send, chat.id, state.streams)
+    wire = wire_of(scope)
+    stream = EventStream(send, chat.id, state.streams, wire)
     dispatches: asyncio.Queue[bytes | None] = asyncio.Queue()
-    gone = watch(receive)
+    gone = watch(receive, wire)
 
     def tell(node: str, reason: str) -> None:
         event = msgspec.json.encode({"node": node, "reason": reason})

@@ -63,6 +63,9 @@ class Connection(asyncio.Protocol):
         """`quiet_limit`: bytes that may come without a byte of body (heads, trailers)."""
         self._keeper = keeper
         self._quiet_limit = quiet_limit
+        self._bodies: list[bytes] = []
+        """Of the piece that is being read: told as one, however many chunks it was."""
+        self.on_body = self._bodies.append  # what the parser calls: no frame of ours per chunk
         self._parser = HttpResponseParser(self)
         self._sink: Sink | None = None
         self._paused = False
@@ -78,8 +81,9 @@ class Connection(asyncio.Protocol):
         self._whole = False
         self._keep_alive = False
         self._quiet = 0
-        self._bodies: list[bytes] = []
-        """Of the piece that is being read: told as one, however many chunks it was."""
+        self._bodies.clear()
+        self._last = 0
+        """How many bodies of the piece are of this answer, once it is whole."""
 
     # What the pool and the stream call.
 
@@ -147,9 +151,14 @@ class Connection(asyncio.Protocol):
             self._give_up(f"it sent a head of more than {self._quiet_limit} bytes")
 
     def _tell_bodies(self) -> None:
-        bodies, self._bodies = self._bodies, []
-        if self._sink is not None:
-            self._sink.data_came(bodies[0] if len(bodies) == 1 else b"".join(bodies))
+        bodies = self._bodies
+        if self._whole:
+            del bodies[self._last :]
+        data = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+        bodies.clear()
+        self._quiet = 0
+        if self._sink is not None and data:
+            self._sink.data_came(data)
 
     def eof_received(self) -> None:
         if self._sink is None:
@@ -217,14 +226,10 @@ class Connection(asyncio.Protocol):
         if self._sink is not None:
             self._sink.head_came(status, self._headers)
 
-    def on_body(self, data: bytes) -> None:
-        self._quiet = 0
-        if not self._whole:
-            self._bodies.append(data)
-
     def on_message_complete(self) -> None:
         if self._status >= 200 and not self._whole:
             self._whole = True
+            self._last = len(self._bodies)
             self._keep_alive = self._parser.should_keep_alive()
 
     def _head_size(self) -> int:

@@ -120,6 +120,8 @@ class StreamDecoder:
         while data:
             if self._alike is not None and self._calm:
                 data = self._run(self._alike, data, pieces)
+                if not data:
+                    return
             part, data = self._part(data)
             for name, payload in self._events(part):
                 self.event(name, payload, pieces)

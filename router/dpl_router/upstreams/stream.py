@@ -141,14 +141,10 @@ class UpstreamStream:
         """
         self._tap = tap
         if data := self.take():
-            self._pour(data)
-
-    def _pour(self, data: bytes) -> None:
-        assert self._tap is not None
-        try:
-            self._tap(data)
-        except DplError as error:
-            self._stop(error)
+            try:
+                tap(data)
+            except DplError as error:
+                self._stop(error)
 
     def hold(self, until: asyncio.Future[None]) -> None:
         """Read nothing more until then: the client is slow."""
@@ -276,7 +272,10 @@ class UpstreamStream:
         if self._finish_by is not None:
             return
         if self._tap is not None:
-            self._pour(data)
+            try:
+                self._tap(data)
+            except DplError as error:
+                self._stop(error)
             return
         self._chunks.append(data)
         self._size += len(data)

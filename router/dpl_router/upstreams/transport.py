@@ -49,7 +49,14 @@ class NodePool:
         self.opened = 0
         self.reused = 0
         self._limits = limits or Limits()
-        self._headers = dict(headers or {})
+        fixed = {
+            "Host": origin.authority,
+            "User-Agent": "dpl-router",
+            "Accept-Encoding": "identity",
+            **(headers or {}),
+        }
+        self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items())
+        self._fixed_lines = len(fixed)
         self._tls = tls
         if origin.scheme == "https" and tls is None:
             self._tls = ssl.create_default_context()
@@ -149,20 +156,16 @@ class NodePool:
         stream.start(connection)
 
     def _head_bytes(self, request: Request) -> bytes:
-        lines = [
-            f"{request.method} {self.origin.base}{request.path} HTTP/1.1",
-            f"Host: {self.origin.authority}",
-            "User-Agent: dpl-router",
-            "Accept-Encoding: identity",
-        ]
-        lines.extend(f"{name}: {value}" for name, value in self._headers.items())
-        lines.extend(f"{name}: {value}" for name, value in request.headers.items())
+        lines = 1 + self._fixed_lines + len(request.headers)
+        text = f"{request.method} {self.origin.base}{request.path} HTTP/1.1\r\n{self._fixed}"
+        for name, value in request.headers.items():
+            text += f"{name}: {value}\r\n"
         if request.body or request.method != "GET":
-            lines.append(f"Content-Length: {len(request.body)}")
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+            lines += 1
+            text += f"Content-Length: {len(request.body)}\r\n"
+        if text.count("\n") != lines or text.count("\r") != lines:
             raise ValueError("a header of the request holds a line break")
-        return f"{text}\r\n\r\n".encode("latin-1")
+        return f"{text}\r\n".encode("latin-1")
 
 
 class Sweeper:

@@ -165,6 +165,12 @@ def test_a_picture_does_not_weigh_as_a_prompt() -> None:
     assert decode_chat(sent, "id").prompt_tokens < 200
 
 
+def test_a_limit_beyond_all_bounds_is_a_large_one() -> None:
+    sent = b'{"messages": [{"role": "user"}], "max_tokens": 1' + b"0" * 18 + b"}"
+
+    assert decode_chat(sent, "id").max_tokens == 1_000_000
+
+
 def test_a_message_that_is_none_is_refused() -> None:
     with pytest.raises(BadRequest):
         decode_chat(b'{"messages": [null]}', "id")

@@ -1,0 +1,1 @@
+"""Where clients arrive: the listener, and the short way to the inference calls."""
