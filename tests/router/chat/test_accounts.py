@@ -174,3 +174,40 @@ def test_a_limit_beyond_all_bounds_is_a_large_one() -> None:
 def test_a_message_that_is_none_is_refused() -> None:
     with pytest.raises(BadRequest):
         decode_chat(b'{"messages": [null]}', "id")
+
+
+async def test_when_the_router_ends_both_who_hears_and_who_waits_is_told(tmp_path: Path) -> None:
+    with FakeOpenAi(tokens=["word "] * 100) as node:
+        nodes: dict[str, Node] = {"a": {"url": node.url, "slots": 1}}
+        async with running_router(nodes, folder=tmp_path) as router:
+            node.faults = Faults(token_delay=0.05)
+            async with router.client() as client:
+                runs = asyncio.create_task(client.post(PATH, json=body(stream=True)))
+                await until(lambda: node.open == 1)
+                waits = asyncio.create_task(client.post(PATH, json=body(stream=True)))
+                await asyncio.sleep(0.3)
+                router.parts.dispatcher.cut()
+                heard, waited = await asyncio.gather(runs, waits)
+
+    assert heard.status_code == 200
+    assert "shutting down" in heard.text
+    assert "[DONE]" not in heard.text
+    assert waited.status_code == 503
+    assert "retry-after" in waited.headers
+
+
+async def test_a_client_that_stops_reading_is_cut_off_and_its_node_freed(tmp_path: Path) -> None:
+    """Fifteen seconds; until then the node is slowed down, and nothing is gathered here."""
+    with FakeOpenAi(tokens=["x" * 4000] * 4000) as node:
+        async with running_router({"a": node.url}, folder=tmp_path) as router:
+            port = int(router.url.rsplit(":", 1)[1])
+            sent = json.dumps(body(stream=True)).encode()
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(sent)}\r\n\r\n"
+            writer.write(head.encode() + sent)
+            await until(lambda: node.open == 1)
+            await until(lambda: node.hang_ups, seconds=30)
+            writer.close()
+            await until(lambda: router.parts.dispatcher.open_calls == 0)
+
+    assert len(node.finished) == 0
