@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
+import structlog
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from dpl_router.errors import ClientGone
@@ -19,6 +20,8 @@ from dpl_router.front.head import Header, Refused, read_head, without_wish
 from dpl_router.front.limits import Limits
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
+
+log = structlog.get_logger()
 
 
 class House(Protocol):
@@ -251,13 +254,14 @@ class Connection(asyncio.Protocol):
         self._now = exchange
         self._house.running.add(exchange)
         exchange.task = self._loop.create_task(self._run(exchange))
+        exchange.task.add_done_callback(_tell)
 
     async def _run(self, exchange: Exchange) -> None:
         try:
             await self._house.app(exchange.scope, exchange.receive, exchange.send)
         except ClientGone:
             pass  # it tried to send
-        finally:  # what else it raised the loop logs, with this task
+        finally:  # what else it raised is told when this task is done
             self._house.running.discard(exchange)
             if not exchange.ended:
                 self._break_off(exchange)
@@ -353,3 +357,9 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+
+def _tell(done: asyncio.Task[None]) -> None:
+    """A bug of the application, in the log once."""
+    if not done.cancelled() and (bug := done.exception()) is not None:
+        log.error("request failed", exc_info=bug)
