@@ -1,5 +1,6 @@
 """How an application's answer looks on the wire."""
 
+import gc
 from email.utils import parsedate_to_datetime
 from typing import Any
 
