@@ -286,7 +286,7 @@ async def test_a_client_that_talked_too_far_ahead_is_still_heard_leaving() -> No
         await until(lambda: watcher.gone, seconds=2)
 
 
-async def test_a_thousand_streams_are_served_at_once() -> None:
+async def test_four_hundred_streams_are_served_at_once() -> None:
     async def counting(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for number in range(5):
