@@ -127,13 +127,17 @@ def test_prometheus_scrapes_and_records(settled: Stack) -> None:
     wanted = {"dpl-exporter": 2, "dpl-router": 1, "prometheus": 1, "alertmanager": 1}
     eventually(lambda: jobs() == wanted, SCRAPED)
 
-    seen = {found["metric"]["node"] for found in settled.query("node:dpl_sample_timestamp:max")}
-    scored = {
-        (found["metric"]["node"], found["metric"]["model"])
-        for found in settled.query("node_model:dpl_load:score")
-    }
-    assert seen == NODES
-    assert scored == {(node, MODEL) for node in NODES}
+    def sampled() -> set[str]:
+        found = settled.query("node:dpl_sample_timestamp:max")
+        return {one["metric"]["node"] for one in found}
+
+    def scored() -> set[tuple[str, str]]:
+        found = settled.query("node_model:dpl_load:score")
+        return {(one["metric"]["node"], one["metric"]["model"]) for one in found}
+
+    # A rule sees what was scraped before it ran: the facts follow the scrape by an interval.
+    eventually(lambda: sampled() == NODES, SCRAPED)
+    eventually(lambda: scored() == {(node, MODEL) for node in NODES}, SCRAPED)
 
 
 def test_without_prometheus_the_router_goes_on_and_comes_back(settled: Stack) -> None:
