@@ -1,13 +1,28 @@
 """The neutral words between client surfaces and node dialects.
 
 A surface turns a client's body into a `ChatRequest`; a dialect turns that into a node's bytes
-and the node's bytes into `Event`s; the surface turns events into the client's bytes. Where both
-sides speak one protocol the bytes travel beside the event and are passed on as they are.
+and the node's bytes into `Event`s. Where both sides speak one protocol the bytes travel beside
+the event and are passed on as they are; where they do not, `translation` makes the client's
+bytes of the events before they leave the dialect.
 
 None is `frozen`, which would cost each event more than the rest of it; all are only read.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
+
+Api = Literal[
+    "openai.chat",
+    "openai.completion",
+    "openai.embedding",
+    "ollama.chat",
+    "ollama.generate",
+    "ollama.embed",
+    "ollama.embeddings",
+    "opaque",
+]
+"""What the client called, in its own protocol; `opaque`: passed on to `path` unread."""
 
 
 @dataclass(slots=True)
@@ -26,6 +41,14 @@ class ChatRequest:
     prompt_tokens: int
     """Estimate: bytes of the messages / 4."""
     max_tokens: int | None = None
+    """None: the client set no limit."""
+    api: Api = "openai.chat"
+    path: str = ""
+    """Where an `opaque` call goes, from / on; known to the surface, never made by the caller."""
+    content_type: str = "application/json"
+    """Of `body`; anything else than JSON is `opaque`."""
+    context: int | None = None
+    """The operator's context for this model in tokens; None where nodes.yaml names none."""
 
 
 @dataclass(slots=True)
@@ -59,6 +82,8 @@ class Delta:
     thinking: str = ""
     events: int = 1
     """Of the node: those that came together and differ in their text only are told as one."""
+    logprobs: Sequence[Any] | None = None
+    """As OpenAI's `logprobs.content` has them: {token, logprob, bytes?, top_logprobs?}."""
 
 
 @dataclass(slots=True)
@@ -80,7 +105,15 @@ class Done:
     timings: Timings | None = None
 
 
-Event = Delta | ToolCall | Done
+@dataclass(slots=True)
+class Vectors:
+    """Embeddings in the order of their inputs: lists of floats. `Done` follows."""
+
+    vectors: Sequence[Sequence[float]]
+
+
+Event = Delta | ToolCall | Vectors | Done
 
 Piece = tuple[Event, bytes | None]
-"""An event, and its bytes in the client's own protocol, or None where they must be made."""
+"""An event and its bytes in the protocol of the client. None only inside a dialect, where
+`translation` has not made them yet."""

@@ -19,6 +19,7 @@ from dpl_router.fleet.controller import Leases
 from dpl_router.inventory.load import load
 from dpl_router.inventory.mistakes import InventoryError
 from dpl_router.inventory.types import Inventory, Node
+from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
 from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.nodes.slots import NodeSlots
@@ -101,11 +102,12 @@ class Fittings:
 
     # What the own checks say.
 
-    def on_check(self, node: str, models: Sequence[str] | None, problem: str | None) -> None:
+    def on_check(self, node: str, models: Sequence[Listed] | None, problem: str | None) -> None:
         if node not in self.clients:
             return
         was = self._view.check(node)
-        self._view.on_check(node, Check(models is not None, tuple(models or ()), problem))
+        names = tuple(model.name for model in models or ())
+        self._view.on_check(node, Check(models is not None, names, problem))
         self._core.on_check(node, models is not None, time.monotonic())
         if was is None or was.ok != (models is not None):
             log.info("node checked", node=node, ok=models is not None, why=problem)
@@ -119,7 +121,7 @@ class Fittings:
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
-    async def list_models(self, node: str) -> Sequence[str]:
+    async def list_models(self, node: str) -> Sequence[Listed]:
         """What the node serves now. Raises: NotFound where it has gone, UpstreamError."""
         client = self.clients.get(node)
         if client is None:

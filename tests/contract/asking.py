@@ -38,7 +38,7 @@ class Client:
         data = json.dumps(asked).encode()
         call = ChatRequest("r1", model, data, stream, wants_usage=stream, prompt_tokens=5)
         pieces = [] if into is None else into
-        answer = self.stream = self.pool.send(self._dialect.chat(call, "tiny"), times or PATIENT)
+        answer = self.stream = self.pool.send(self._dialect.request(call, "tiny"), times or PATIENT)
         try:
             head = await answer.head()
             if head.status != 200:
@@ -52,9 +52,9 @@ class Client:
         return pieces
 
     async def models(self) -> list[str]:
-        answer = self.pool.send(self._dialect.list_models, Timeouts())
+        answer = self.pool.send(self._dialect.looks[0], Timeouts())
         await answer.head()
-        return list(self._dialect.read_models(await answer.read()))
+        return [one.name for one in self._dialect.read_models([await answer.read()])]
 
 
 @asynccontextmanager

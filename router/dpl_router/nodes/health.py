@@ -10,14 +10,15 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from dpl_router.errors import DplError, NotFound
+from dpl_router.listing import Listed
 
 CHECK_SECONDS = 1.0
 LOOK_SECONDS = 0.25
 SPREAD = 0.2
 
-Ask = Callable[[str], Awaitable[Sequence[str]]]
+Ask = Callable[[str], Awaitable[Sequence[Listed]]]
 """Node name -> the models it lists. Raises: NotFound where a reload took the node, DplError."""
-Tell = Callable[[str, Sequence[str] | None, str | None], None]
+Tell = Callable[[str, Sequence[Listed] | None, str | None], None]
 """(node, models or None where it did not answer, why not)."""
 
 

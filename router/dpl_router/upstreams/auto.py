@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import DplError
+from dpl_router.listing import Listed
 from dpl_router.upstreams.base import Decoder, Dialect, Head, Request
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.openai import OpenAiDialect
@@ -18,15 +19,15 @@ class AutoDialect:
     """Looks at every list of models, so a node that is replaced by another kind is known anew."""
 
     name = "auto"
-    list_models = OpenAiDialect.list_models
+    looks: Sequence[Request] = OpenAiDialect.looks
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._openai = OpenAiDialect(clock)
         self._llamacpp = LlamaCppDialect(clock)
         self._asks: Dialect = self._openai
 
-    def chat(self, call: ChatRequest, model: str) -> Request:
-        return self._asks.chat(call, model)
+    def request(self, call: ChatRequest, model: str) -> Request:
+        return self._asks.request(call, model)
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
         """llama.cpp's, which reads both: a list may have come since the call was sent."""
@@ -35,10 +36,10 @@ class AutoDialect:
     def refusal(self, head: Head, body: bytes) -> DplError:
         return self._openai.refusal(head, body)
 
-    def read_models(self, body: bytes) -> Sequence[str]:
-        names = self._openai.read_models(body)
-        if names:
-            owners = [model.owned_by for model in MODELS.decode(body).data or ()]
+    def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
+        listed = self._openai.read_models(bodies)
+        if listed:
+            owners = [model.owned_by for model in MODELS.decode(bodies[0] or b"").data or ()]
             ours = all(owner == LLAMACPP for owner in owners)
             self._asks = self._llamacpp if ours else self._openai
-        return names
+        return listed

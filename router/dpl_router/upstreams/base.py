@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import DplError
+from dpl_router.listing import Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,26 @@ class Dialect(Protocol):
     """One protocol that nodes speak."""
 
     name: str
-    list_models: Request
-    """The cheapest list of what the node serves; also the router's own health check."""
+    looks: Sequence[Request]
+    """What is asked to know what the node serves, the cheapest list first: where that is not
+    answered the node is down. It is the router's own health check."""
 
-    def chat(self, call: ChatRequest, model: str) -> Request:
-        """The call in the node's words; `model` is the node's own name of the model."""
+    def request(self, call: ChatRequest, model: str) -> Request:
+        """The call in the node's words; `model` is the node's own name of the model.
+
+        Raises: BadRequest, where the call cannot be said in them.
+        """
         ...
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
-        """For an answer with status 200. Pieces carry bytes for an OpenAI client, whatever the
-        node speaks; never None, since no surface makes bytes yet. Anything but SSE is translated
-        to chunks and fed to `StreamDecoder`; `Assembled` makes the plain answer of a stream.
+        """For an answer with status 200. Pieces carry bytes for the client (`call.api`), whatever
+        the node speaks, never None: `translation.worded` makes them where the two differ.
 
-        Of a stream: one or more whole SSE events; b"" where an earlier piece of the same event
-        carried them. The bytes of `Done` are the usage chunk where the client wants it, else b""
-        (the surface writes `data: [DONE]`). Of a plain answer: `Done` carries the whole JSON, and
-        events before it, where the node tells them, b"".
+        Of a stream: one or more whole SSE events or lines; b"" where an earlier piece of the same
+        event carried them. The bytes of `Done` are what comes last: for an OpenAI client the usage
+        chunk where it wants one, else b"" (the surface writes `data: [DONE]`); for an Ollama client
+        the line with `"done":true`. Of a plain answer: `Done` carries the whole JSON, and events
+        before it, where the node tells them, b"".
         """
         ...
 
@@ -77,6 +82,9 @@ class Dialect(Protocol):
         """What an error status means: RequestRefused, UpstreamRefused (see reliability 4.5)."""
         ...
 
-    def read_models(self, body: bytes) -> Sequence[str]:
-        """Names out of the answer to `list_models`. Raises: UpstreamBroke."""
+    def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
+        """Out of the answers to `looks`; None for one after the first that was not answered well.
+
+        Raises: UpstreamBroke.
+        """
         ...

@@ -4,10 +4,11 @@ import ssl
 from collections.abc import Sequence
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import UpstreamRefused
+from dpl_router.errors import UpstreamError, UpstreamRefused
 from dpl_router.inventory.types import Node, Timeouts, Tls
+from dpl_router.listing import Listed
 from dpl_router.upstreams import stream
-from dpl_router.upstreams.base import Dialect
+from dpl_router.upstreams.base import Dialect, Request
 from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
 
@@ -41,16 +42,24 @@ class NodeClient:
         return self._pool.active
 
     def send(self, call: ChatRequest, model: str, *, first_byte: float) -> UpstreamStream:
-        """Start a chat; `first_byte` is what is left of the request's budget, in seconds."""
+        """Start a call; `first_byte` is what is left of the request's budget, in seconds."""
         return self._pool.send(
-            self.dialect.chat(call, model), _patience(self._times, first_byte=first_byte)
+            self.dialect.request(call, model), _patience(self._times, first_byte=first_byte)
         )
 
-    async def list_models(self) -> Sequence[str]:
+    async def list_models(self) -> Sequence[Listed]:
         """What the node serves now. Raises: UpstreamError."""
-        answer = self._pool.send(
-            self.dialect.list_models, _patience(self._times, first_byte=LIST_SECONDS)
-        )
+        first, *more = self.dialect.looks
+        bodies: list[bytes | None] = [await self._look(first)]
+        for look in more:
+            try:
+                bodies.append(await self._look(look))
+            except UpstreamError:
+                bodies.append(None)
+        return self.dialect.read_models(bodies)
+
+    async def _look(self, request: Request) -> bytes:
+        answer = self._pool.send(request, _patience(self._times, first_byte=LIST_SECONDS))
         try:
             head = await answer.head()
             body = await answer.read(LIST_BYTES)
@@ -58,7 +67,7 @@ class NodeClient:
             answer.close()
         if head.status != 200:
             raise UpstreamRefused(f"the model list answered {head.status}", head.status)
-        return self.dialect.read_models(body)
+        return body
 
     def close(self) -> None:
         """Abort what runs and forget the connections."""

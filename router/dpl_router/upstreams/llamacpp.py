@@ -28,6 +28,7 @@ import msgspec
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import DplError
+from dpl_router.listing import Listed
 from dpl_router.upstreams.assembled import Assembled
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.openai import OpenAiDialect, as_stream, media_type
@@ -51,15 +52,15 @@ class LlamaCppDialect:
     """`clock` as of `OpenAiDialect`."""
 
     name = "llamacpp"
-    list_models = OpenAiDialect.list_models
+    looks: Sequence[Request] = OpenAiDialect.looks
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._openai = OpenAiDialect(clock)
 
-    def chat(self, call: ChatRequest, model: str) -> Request:
+    def request(self, call: ChatRequest, model: str) -> Request:
         if not call.stream and streamable(call.body):
             call = as_stream(call, model)
-        return self._openai.chat(call, model)
+        return self._openai.request(call, model)
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
         """As the head says what came: not every plain call was asked for as a stream."""
@@ -71,8 +72,8 @@ class LlamaCppDialect:
     def refusal(self, head: Head, body: bytes) -> DplError:
         return self._openai.refusal(head, body)
 
-    def read_models(self, body: bytes) -> Sequence[str]:
-        return self._openai.read_models(body)
+    def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
+        return self._openai.read_models(bodies)
 
 
 def streamable(body: bytes) -> bool:

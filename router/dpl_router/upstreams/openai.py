@@ -8,6 +8,7 @@ import msgspec
 
 from dpl_router.conversation import ChatRequest, Done, Piece
 from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
+from dpl_router.listing import Listed
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.complaint import complaint, refusal
 from dpl_router.upstreams.openai_chunks import (
@@ -32,12 +33,14 @@ class OpenAiDialect:
     """`clock` tells seconds since the epoch: for answers without `created`, and Retry-After."""
 
     name = "openai"
-    list_models = Request("GET", "/v1/models", headers={"Accept": "application/json"})
+    looks: Sequence[Request] = (
+        Request("GET", "/v1/models", headers={"Accept": "application/json"}),
+    )
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
-    def chat(self, call: ChatRequest, model: str) -> Request:
+    def request(self, call: ChatRequest, model: str) -> Request:
         """The client's own bytes, with the node's name of the model, and usage always asked."""
         accept = "text/event-stream" if call.stream else "application/json"
         headers = {"Content-Type": "application/json", "Accept": accept, "X-Request-Id": call.id}
@@ -56,7 +59,8 @@ class OpenAiDialect:
     def refusal(self, head: Head, body: bytes) -> DplError:
         return refusal(head, body, self._clock())
 
-    def read_models(self, body: bytes) -> Sequence[str]:
+    def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
+        body = bodies[0] or b""
         try:
             listed = MODELS.decode(body)
         except MALFORMED:
@@ -64,7 +68,7 @@ class OpenAiDialect:
             raise UpstreamBroke(
                 "its answer is no list of models" + (said and f": {said}")
             ) from None
-        return [model.id for model in listed.data or ()]
+        return [Listed(model.id) for model in listed.data or ()]
 
 
 def media_type(head: Head) -> str:

@@ -2,7 +2,7 @@
 
     pool = NodePool(Origin.parse("http://10.0.0.5:8080"))
     sweeper.watch(pool)
-    stream = pool.send(dialect.chat(call, model), Timeouts())
+    stream = pool.send(dialect.request(call, model), Timeouts())
     try:
         head = await stream.head()
         while await stream.more():

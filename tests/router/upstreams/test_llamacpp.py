@@ -225,7 +225,7 @@ def test_an_assembled_answer_has_a_limit() -> None:
 def test_a_plain_call_is_asked_for_as_a_stream_with_usage() -> None:
     body = '{"model":"m","stream":false,"stream_options":{"include_usage":false},"x": 1.0}'
 
-    request = LlamaCppDialect().chat(call(body, model="m"), "m")
+    request = LlamaCppDialect().request(call(body, model="m"), "m")
 
     assert request.body == (
         b'{"model":"m","stream":true,"stream_options":{"include_usage":true},"x":1.0}'
@@ -243,7 +243,7 @@ PLAINLY = [
 def test_what_a_stream_does_not_tell_is_asked_for_plainly(body: str) -> None:
     dialect = LlamaCppDialect()
 
-    assert dialect.chat(call(body, model="m"), "m").body == body.encode()
+    assert dialect.request(call(body, model="m"), "m").body == body.encode()
     assert not isinstance(dialect.decoder(call(body), "m", JSON), Assembled)
 
 
@@ -257,7 +257,7 @@ def test_what_a_stream_does_not_tell_is_asked_for_plainly(body: str) -> None:
     ],
 )
 def test_all_else_is_asked_for_as_a_stream(body: str) -> None:
-    sent = json.loads(LlamaCppDialect().chat(call(body, model="m"), "m").body)
+    sent = json.loads(LlamaCppDialect().request(call(body, model="m"), "m").body)
 
     assert sent["stream"] is True
 
@@ -265,7 +265,7 @@ def test_all_else_is_asked_for_as_a_stream(body: str) -> None:
 def test_a_stream_is_the_openai_dialects() -> None:
     asked = call('{"model":"m","stream":true}', stream=True, model="m")
 
-    assert LlamaCppDialect().chat(asked, "m") == OpenAiDialect().chat(asked, "m")
+    assert LlamaCppDialect().request(asked, "m") == OpenAiDialect().request(asked, "m")
     assert not isinstance(LlamaCppDialect().decoder(asked, "m", SSE), Assembled)
 
 
@@ -278,14 +278,14 @@ MIXED = b'{"data":[{"id":"a","owned_by":"llamacpp"},{"id":"b","owned_by":7},{"id
 
 def streams(dialect: Dialect) -> bool:
     """Plain calls are asked for as streams."""
-    return b"stream" in dialect.chat(call("{}", model="m"), "m").body
+    return b"stream" in dialect.request(call("{}", model="m"), "m").body
 
 
 def test_a_node_of_unknown_kind_is_known_by_its_list_of_models() -> None:
     dialect = AutoDialect()
     seen = [streams(dialect)]
     for listed in (LLAMACPP, b'{"data":[]}', VLLM, MIXED, LLAMACPP):
-        dialect.read_models(listed)
+        dialect.read_models([listed])
         seen.append(streams(dialect))
 
     assert seen == [False, True, True, False, False, True]
@@ -295,14 +295,14 @@ def test_a_list_that_comes_while_a_call_runs_changes_nothing_for_that_call() -> 
     """What was asked for plainly comes as JSON, whatever the node was found to be since."""
     dialect = AutoDialect()
     sent_plainly = call("{}")
-    dialect.read_models(LLAMACPP)
+    dialect.read_models([LLAMACPP])
     plain, stream = recorded("length")
 
     reader = dialect.decoder(sent_plainly, "m", JSON)
     assert not reader.feed(json.dumps(plain).encode())
     assert whole(list(reader.end())) == plain
 
-    dialect.read_models(VLLM)
+    dialect.read_models([VLLM])
     reader = dialect.decoder(call("{}"), "m", SSE)
     assert comparable(whole([*reader.feed(stream), *reader.end()])) == comparable(plain)
 

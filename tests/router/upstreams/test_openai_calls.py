@@ -21,7 +21,7 @@ def call(body: str, *, model: str = "m", stream: bool = True, wants: bool = Fals
 
 
 def sent(request: ChatRequest, model: str = "m") -> bytes:
-    return OpenAiDialect().chat(request, model).body
+    return OpenAiDialect().request(request, model).body
 
 
 def test_a_plain_call_goes_out_as_the_bytes_it_was() -> None:
@@ -75,7 +75,7 @@ def test_a_surface_that_always_streams_says_so_to_the_node() -> None:
 
 
 def test_only_allow_listed_headers_are_sent() -> None:
-    request = OpenAiDialect().chat(call("{}", stream=False), "m")
+    request = OpenAiDialect().request(call("{}", stream=False), "m")
 
     assert request.method == "POST"
     assert request.path == "/v1/chat/completions"
@@ -94,17 +94,19 @@ def test_only_allow_listed_headers_are_sent() -> None:
     ],
 )
 def test_models_are_read_from_real_servers(file: str, names: list[str]) -> None:
-    assert OpenAiDialect().read_models((RECORDINGS / file).read_bytes()) == names
+    listed = OpenAiDialect().read_models([(RECORDINGS / file).read_bytes()])
+
+    assert [model.name for model in listed] == names
 
 
 def test_no_model_is_an_empty_list() -> None:
-    assert OpenAiDialect().read_models(b'{"object":"list","data":null}') == []
+    assert OpenAiDialect().read_models([b'{"object":"list","data":null}']) == []
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"error":"Unexpected endpoint"}', b"[]", b"\xff"])
 def test_what_is_no_list_of_models_is_not_taken_for_an_empty_one(body: bytes) -> None:
     with pytest.raises(UpstreamBroke, match="no list of models"):
-        OpenAiDialect().read_models(body)
+        OpenAiDialect().read_models([body])
 
 
 @pytest.mark.parametrize(
