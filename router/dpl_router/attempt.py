@@ -73,6 +73,8 @@ class Attempt:
         self.last_at = 0.0
         self.tokens = 0
         self.done: Done | None = None
+        self.media = ""
+        """The content type of the node's answer, as it said it."""
         self.finished = False
         self.hurried = False
         """It had too little time for its silence to say anything of the node."""
@@ -93,6 +95,7 @@ class Attempt:
         head = await self.stream.head()
         if head.status != 200:
             raise self.node.dialect.refusal(head, await self.stream.read_start(ERROR_BODY))
+        self.media = head.headers.get("content-type", "")
         self._decoder = self.node.dialect.decoder(chat, self.model, head)
         pieces = await self.next()
         self.first_at = self.last_at

@@ -85,6 +85,7 @@ class Answer:
         self.node = attempt.node.name
         self.model = attempt.model
         self.reason = reason
+        self.media = attempt.media
         self.attempts = call.demand.attempts + 1
         self.queue_ms = round(call.waited * 1000)
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from dpl_router.errors import NotFound
+from dpl_router.listing import Listed
 from dpl_router.nodes.health import HealthChecks
 
 
 async def test_of_a_node_that_a_reload_took_nothing_is_told() -> None:
-    async def gone(node: str) -> Sequence[str]:
+    async def gone(node: str) -> Sequence[Listed]:
         raise NotFound(node)
 
     told: list[object] = []
