@@ -4,10 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, fields
 from typing import Any, Protocol
 
-from tests.fakes.openai_faults import Faults, Seen, State
+from tests.fakes.faults import Faults, Seen, State
 
 ARGUMENTS = ('{"city"', ': "Par', 'is"}')
 
@@ -48,7 +47,8 @@ class Generation:
     @staticmethod
     def _first_tool(call: dict[str, Any]) -> str:
         tools = call.get("tools") or []
-        if not tools or call.get("tool_choice") == "none":
+        answered = call["messages"][-1:] and call["messages"][-1].get("role") == "tool"
+        if not tools or answered or call.get("tool_choice") == "none":
             return ""
         return str(tools[0]["function"]["name"])
 
@@ -120,11 +120,6 @@ class Generation:
 def page(node: Node, seen: Seen) -> tuple[int, bytes, str]:
     """(status, body, content type) of everything that is no chat."""
     path = seen.path.partition("?")[0]
-    if path == "/fake/faults" and seen.method in ("POST", "DELETE"):
-        known = {one.name for one in fields(Faults)}
-        asked = json.loads(seen.body or b"{}") if seen.method == "POST" else {}
-        node.faults = Faults(**{key: value for key, value in asked.items() if key in known})
-        return 200, json.dumps(asdict(node.faults)).encode(), "application/json"
     if path == "/metrics":
         return 200, exposition(node).encode(), "text/plain; version=0.0.4"
     said = documents(node).get(path)
@@ -160,15 +155,6 @@ def documents(node: Node) -> dict[str, Any]:
             "endpoint_metrics": True,
             "build_info": "b0-fake",
             "is_sleeping": False,
-        },
-        "/fake/state": {
-            "open": state.open,
-            "running": state.running,
-            "finished": len(state.finished),
-            "hang_ups": len(state.hang_ups),
-            "requests": len(state.requests),
-            "connections": state.connections,
-            "faults": asdict(node.faults),
         },
     }
 

@@ -1,21 +1,20 @@
-"""What can go wrong with the fake OpenAI server, and what it saw."""
+"""What can go wrong with a fake LLM server, and what it saw."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
-
-CHAT = "/v1/chat/completions"
 
 Place = Literal["", "before_head", "after_head", "after_tokens"]
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong with the next `times` chat calls (None: with all)."""
+    """What goes wrong with the next `times` calls for an answer (None: with all)."""
 
     status: int = 0
     """Answer with this instead, with `body` and `retry_after`."""
-    body: str = '{"error":{"code":500,"message":"told by the fake","type":"server_error"}}'
+    body: str = ""
+    """"": an error in the server's own shape."""
     retry_after: str = ""
     content_type: str = ""
     """Instead of the true one."""
@@ -24,9 +23,9 @@ class Faults:
     garbage: bool = False
     """No HTTP at all."""
     head_delay: float = 0.0
-    """Seconds; likewise the others. A real llama.cpp sends no head before its first token."""
+    """Seconds; likewise the others. Real servers send no head before their first token."""
     first_delay: float = 0.0
-    """After the head, before the first token."""
+    """Before the first token; at a server that sends its head earlier, after the head."""
     token_delay: float = 0.0
     die: Place = ""
     """Cut the connection there; after `after` tokens."""
@@ -38,17 +37,30 @@ class Faults:
     clean_cut: bool = False
     """With die: end the HTTP message properly, as an Ollama whose runner was killed does."""
     no_done: bool = False
-    """No `data: [DONE]`."""
+    """No last word: no `data: [DONE]`, no line with `done: true`."""
     error_after: int = -1
-    """An error event after so many tokens, then a clean end."""
+    """An error event or line after so many tokens, then a clean end, as of a killed runner. An
+    Ollama answers a plain call with a 500 then."""
+    torn: bool = False
+    """With die or hang after tokens: half of the next event goes out before."""
+    garbage_after: int = -1
+    """A line that is no JSON after so many tokens; then it goes on."""
+    endless_after: int = -1
+    """A line that never ends after so many tokens."""
     drip: float = -1.0
     """Write byte by byte, so many seconds apart (0.0: as fast as it goes)."""
+    split: int = 0
+    """Write so many bytes at a time instead, `drip` seconds apart."""
+    crlf: bool = False
+    """The lines of a stream end with CR LF."""
+    bare: bool = False
+    """U+2028 and U+2029 stand in a stream as they are; a real Ollama escapes them."""
     deaf: bool = False
     """Write a plain answer to its end though the client left, as a real llama.cpp does."""
     close_after_answer: bool = False
     """Announce keep-alive and close the connection all the same."""
     everywhere: bool = False
-    """Faults hit /v1/models, /health and the others too."""
+    """Faults hit the lists of models, /health and the others too."""
     times: int | None = None
 
 
@@ -61,6 +73,14 @@ class Seen:
     headers: dict[str, str]
     body: bytes
     at: float
+    version: str = "1.1"
+    """Of HTTP."""
+    keep: bool = True
+    """The client wants to keep the connection."""
+
+    @property
+    def route(self) -> str:
+        return self.path.partition("?")[0]
 
     @property
     def json(self) -> dict[str, Any]:
