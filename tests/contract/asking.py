@@ -38,9 +38,17 @@ class Client:
         data = json.dumps(asked).encode()
         call = ChatRequest("r1", model, data, stream, wants_usage=stream, prompt_tokens=5)
         pieces = [] if into is None else into
-        answer = self.stream = self.pool.send(self._dialect.request(call, "tiny"), times or PATIENT)
+        times = times or PATIENT
+        answer = self.stream = self.pool.send(self._dialect.request(call, "tiny"), times)
         try:
             head = await answer.head()
+            if head.status != 200:
+                said = await answer.read()
+                other = self._dialect.second(call, "tiny", head, said)
+                if other is None:
+                    raise self._dialect.refusal(head, said)
+                answer = self.stream = self.pool.send(other, times)
+                head = await answer.head()
             if head.status != 200:
                 raise self._dialect.refusal(head, await answer.read())
             decoder = self._dialect.decoder(call, "tiny", head)
@@ -52,9 +60,12 @@ class Client:
         return pieces
 
     async def models(self) -> list[str]:
-        answer = self.pool.send(self._dialect.looks[0], Timeouts())
-        await answer.head()
-        return [one.name for one in self._dialect.read_models([await answer.read()])]
+        bodies: list[bytes | None] = []
+        for look in self._dialect.looks:
+            answer = self.pool.send(look, Timeouts())
+            await answer.head()
+            bodies.append(await answer.read())
+        return [one.name for one in self._dialect.read_models(bodies)]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -26,10 +27,13 @@ from dpl_router.errors import (
 )
 from dpl_router.upstreams.base import Dialect
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
+from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 from dpl_router.upstreams.transport import Timeouts
 from tests.contract.asking import Client, asking, until
-from tests.fakes.openai import FakeOpenAi, Faults
+from tests.fakes.faults import Faults
+from tests.fakes.ollama import FakeOllama
+from tests.fakes.openai import FakeOpenAi
 
 SECRET = "sk-this-must-never-be-told"
 TOKENS = ["Hel", "lo", " wörld", " \U0001f600", " a\u2028b\u2029c\x85d", "."]
@@ -37,6 +41,7 @@ TEXT = "".join(TOKENS)
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
+Fake = FakeOpenAi | FakeOllama
 Word = Literal["usage", "timings", "tools", "length"]
 
 
@@ -45,7 +50,9 @@ class Case:
     """A dialect and the server that speaks it."""
 
     dialect: Callable[[], Dialect]
-    fake: Callable[..., FakeOpenAi]
+    fake: Callable[..., Fake]
+    lists: str = "tiny"
+    """How it spells the model `tiny` in its list."""
     untold: frozenset[Word] = frozenset()
     """What the protocol has no words for; nothing else may be missing."""
 
@@ -53,6 +60,10 @@ class Case:
 CASES = {
     "openai": Case(OpenAiDialect, FakeOpenAi),
     "llamacpp": Case(LlamaCppDialect, FakeOpenAi),
+    "ollama": Case(OllamaDialect, FakeOllama, "tiny:latest"),
+    "ollama without /api/chat": Case(
+        OllamaDialect, partial(FakeOllama, without_chat=True), "tiny:latest", frozenset({"tools"})
+    ),
 }
 
 
@@ -68,13 +79,13 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture
-def node(case: Case) -> Iterator[FakeOpenAi]:
+def node(case: Case) -> Iterator[Fake]:
     with case.fake(model="tiny", tokens=TOKENS) as node:
         yield node
 
 
 @pytest.fixture
-async def client(case: Case, node: FakeOpenAi) -> AsyncIterator[Client]:
+async def client(case: Case, node: Fake) -> AsyncIterator[Client]:
     async with asking(case.dialect(), node.url, SECRET) as client:
         yield client
 
@@ -94,8 +105,8 @@ def chunks(pieces: list[Piece]) -> list[dict[str, Any]]:
     return [json.loads(event.removeprefix("data: ")) for event in stream.split("\n\n") if event]
 
 
-async def test_the_models_of_the_node_are_listed(client: Client) -> None:
-    assert await client.models() == ["tiny"]
+async def test_the_models_of_the_node_are_listed(client: Client, case: Case) -> None:
+    assert await client.models() == [case.lists]
 
 
 async def test_a_stream_arrives_whole_and_says_its_end(client: Client) -> None:
@@ -113,9 +124,7 @@ async def test_a_stream_arrives_whole_and_says_its_end(client: Client) -> None:
     )
 
 
-async def test_the_first_token_does_not_wait_for_the_second(
-    client: Client, node: FakeOpenAi
-) -> None:
+async def test_the_first_token_does_not_wait_for_the_second(client: Client, node: Fake) -> None:
     node.faults = Faults(token_delay=30)
     seen: list[Piece] = []
     running = asyncio.create_task(client.ask(into=seen))
@@ -154,7 +163,7 @@ async def test_a_plain_answer_comes_whole_with_its_end(client: Client) -> None:
     assert answer["object"] == "chat.completion"
 
 
-async def test_the_client_sees_the_name_that_it_used(client: Client, node: FakeOpenAi) -> None:
+async def test_the_client_sees_the_name_that_it_used(client: Client, node: Fake) -> None:
     pieces = await client.ask(model="mine")
 
     assert {one["model"] for one in chunks(pieces)} == {"mine"}
@@ -180,9 +189,7 @@ async def test_a_tool_is_called(client: Client) -> None:
     assert done(pieces).finish == "tool_calls"
 
 
-async def test_bytes_that_drip_one_by_one_make_the_same_answer(
-    client: Client, node: FakeOpenAi
-) -> None:
+async def test_bytes_that_drip_one_by_one_make_the_same_answer(client: Client, node: Fake) -> None:
     """So every character and every separator is cut once."""
     node.faults = Faults(drip=0.0)
 
@@ -191,7 +198,7 @@ async def test_bytes_that_drip_one_by_one_make_the_same_answer(
     assert text(pieces) == TEXT
 
 
-async def test_a_refusal_of_the_request_is_the_clients(client: Client, node: FakeOpenAi) -> None:
+async def test_a_refusal_of_the_request_is_the_clients(client: Client, node: Fake) -> None:
     node.faults = Faults(status=400, body='{"error":{"message":"too long"}}')
 
     with pytest.raises(RequestRefused, match="too long") as caught:
@@ -202,7 +209,7 @@ async def test_a_refusal_of_the_request_is_the_clients(client: Client, node: Fak
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 503])
 async def test_any_other_refusal_lets_another_node_try(
-    client: Client, node: FakeOpenAi, status: int
+    client: Client, node: Fake, status: int
 ) -> None:
     node.faults = Faults(status=status, retry_after="7")
 
@@ -230,7 +237,7 @@ EARLY: dict[str, Faults] = {
 @pytest.mark.parametrize("fault", EARLY.values(), ids=EARLY)
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 async def test_death_before_the_first_token_lets_another_node_try(
-    client: Client, node: FakeOpenAi, fault: Faults, stream: bool
+    client: Client, node: Fake, fault: Faults, stream: bool
 ) -> None:
     if not stream and fault.error_after == 0:
         fault = Faults(status=500)
@@ -244,7 +251,7 @@ async def test_death_before_the_first_token_lets_another_node_try(
 
 
 @pytest.mark.parametrize("place", ["before_head", "after_head"])
-async def test_a_silent_node_is_given_up(client: Client, node: FakeOpenAi, place: Any) -> None:
+async def test_a_silent_node_is_given_up(client: Client, node: Fake, place: Any) -> None:
     node.faults = Faults(hang=place)
 
     with pytest.raises(UpstreamSilent):
@@ -264,7 +271,7 @@ LATE: dict[str, Faults] = {
 
 @pytest.mark.parametrize("fault", LATE.values(), ids=LATE)
 async def test_death_after_the_first_token_breaks_the_answer(
-    client: Client, node: FakeOpenAi, fault: Faults
+    client: Client, node: Fake, fault: Faults
 ) -> None:
     node.faults = fault
     pieces: list[Piece] = []
@@ -283,7 +290,7 @@ async def test_death_after_the_first_token_breaks_the_answer(
 )
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 async def test_a_cancelled_client_is_heard_by_the_node_within_a_second(
-    client: Client, node: FakeOpenAi, fault: Faults, stream: bool
+    client: Client, node: Fake, fault: Faults, stream: bool
 ) -> None:
     node.faults = fault
     running = asyncio.create_task(client.ask(stream=stream))
@@ -302,7 +309,7 @@ async def test_a_cancelled_client_is_heard_by_the_node_within_a_second(
 
 
 async def test_a_node_that_closes_idle_connections_costs_no_request(
-    client: Client, node: FakeOpenAi
+    client: Client, node: Fake
 ) -> None:
     node.faults = Faults(close_after_answer=True)
 
@@ -310,7 +317,7 @@ async def test_a_node_that_closes_idle_connections_costs_no_request(
         assert text(await client.ask()) == TEXT
 
 
-async def test_a_node_that_was_restarted_is_asked_again(client: Client, node: FakeOpenAi) -> None:
+async def test_a_node_that_was_restarted_is_asked_again(client: Client, node: Fake) -> None:
     await client.ask()
     node.kill()
     with pytest.raises(UpstreamUnreachable):
@@ -338,7 +345,7 @@ TELLTALES: dict[str, Faults] = {
 
 @pytest.mark.parametrize("fault", TELLTALES.values(), ids=TELLTALES)
 async def test_no_error_holds_a_secret_or_an_address(
-    client: Client, node: FakeOpenAi, fault: Faults
+    client: Client, node: Fake, fault: Faults
 ) -> None:
     node.faults = fault
 

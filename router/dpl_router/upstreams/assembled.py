@@ -1,5 +1,6 @@
-"""A plain OpenAI answer put together out of a stream, as one waits for it."""
+"""Plain OpenAI answers put together out of a stream, as one waits for it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ from msgspec import Raw, Struct
 from dpl_router.conversation import Done, Piece
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
 from dpl_router.upstreams.base import Decoder
-from dpl_router.upstreams.openai import PLAIN_LIMIT
 from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, Fields, raw
+from dpl_router.upstreams.openai_completion import TextPart
+from dpl_router.upstreams.whole import PLAIN_LIMIT
 
 OBJECT = raw("chat.completion")
-OF_STREAMS_ONLY = frozenset({"choices", "object", "prompt_progress"})
+OF_STREAMS_ONLY = frozenset({"choices", "prompt_progress"})
 
 
 class Part(Struct):
@@ -26,6 +28,7 @@ class Part(Struct):
 
 
 PARTS = msgspec.json.Decoder(list[Part])
+TEXT_PARTS = msgspec.json.Decoder(list[TextPart])
 
 
 class Tool:
@@ -75,7 +78,28 @@ class Choice:
         return {**choice, "logprobs": self._logprobs} if self._logprobs else choice
 
 
-class Assembled:
+class Text:
+    """One choice of a completion as its parts come."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._logprobs: dict[str, list[Any]] = {}
+        self._finish: str | None = None
+
+    def add(self, part: TextPart) -> None:
+        self._texts.append(part.text or "")
+        for key, tokens in (part.logprobs or {}).items():
+            if isinstance(tokens, list):
+                self._logprobs.setdefault(key, []).extend(tokens)
+        self._finish = part.finish_reason or self._finish
+
+    def whole(self, index: int) -> dict[str, Any]:
+        logprobs = self._logprobs or None
+        said = {"text": "".join(self._texts), "index": index, "logprobs": logprobs}
+        return {**said, "finish_reason": self._finish}
+
+
+class _Assembled(ABC):
     """The events of a stream as they come, without bytes; the whole JSON beside `Done`.
 
     `stream` decodes for a client that wants usage: what it hands out is one id, one `created`,
@@ -86,8 +110,20 @@ class Assembled:
     def __init__(self, stream: Decoder) -> None:
         self._stream = stream
         self._top: Fields = {}
-        self._choices: dict[int, Choice] = {}
+        self._begun = False
         self._size = 0
+
+    @abstractmethod
+    def parts(self, choices: Raw) -> None:
+        """Take what a chunk says of each choice. Raises: one of `MALFORMED`."""
+
+    @abstractmethod
+    def choices(self) -> list[dict[str, Any]]:
+        """In the order of their index."""
+
+    @abstractmethod
+    def object(self, said: Raw) -> Raw:
+        """What a whole answer says of itself, whose chunks said `said`."""
 
     def feed(self, data: bytes) -> Sequence[Piece]:
         return [self._taken(piece) for piece in self._stream.feed(data)]
@@ -108,20 +144,56 @@ class Assembled:
         if self._size > PLAIN_LIMIT:
             raise UpstreamBroke("the node's answer is over 32 MiB")
         try:
-            parts = PARTS.decode(choices)
+            self.parts(choices)
         except MALFORMED:
             raise self._failure("a choice of the node's answer is none") from None
-        for part in parts:
-            self._choices.setdefault(part.index, Choice()).add(part)
+        self._begun = self._begun or bytes(choices) != b"[]"
         for key, said in chunk.items():
             if key not in OF_STREAMS_ONLY and bytes(said) != b"null":
                 self._top[key] = said
 
     def _whole(self) -> bytes:
-        if not self._choices:
+        choices = self.choices()
+        if not choices:
             raise self._failure("the node answered 200 without a choice")
-        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
-        return msgspec.json.encode({"choices": choices, **self._top, "object": OBJECT})
+        said = self._top.pop("object", OBJECT)
+        return msgspec.json.encode({"choices": choices, **self._top, "object": self.object(said)})
 
     def _failure(self, message: str) -> UpstreamError:
-        return UpstreamBroke(message) if self._choices else UpstreamRefused(message, 200)
+        return UpstreamBroke(message) if self._begun else UpstreamRefused(message, 200)
+
+
+class Assembled(_Assembled):
+    """A chat."""
+
+    def __init__(self, stream: Decoder) -> None:
+        super().__init__(stream)
+        self._choices: dict[int, Choice] = {}
+
+    def parts(self, choices: Raw) -> None:
+        for part in PARTS.decode(choices):
+            self._choices.setdefault(part.index, Choice()).add(part)
+
+    def choices(self) -> list[dict[str, Any]]:
+        return [choice.whole(index) for index, choice in sorted(self._choices.items())]
+
+    def object(self, said: Raw) -> Raw:
+        return OBJECT
+
+
+class AssembledText(_Assembled):
+    """A completion."""
+
+    def __init__(self, stream: Decoder) -> None:
+        super().__init__(stream)
+        self._texts: dict[int, Text] = {}
+
+    def parts(self, choices: Raw) -> None:
+        for part in TEXT_PARTS.decode(choices):
+            self._texts.setdefault(part.index, Text()).add(part)
+
+    def choices(self) -> list[dict[str, Any]]:
+        return [text.whole(index) for index, text in sorted(self._texts.items())]
+
+    def object(self, said: Raw) -> Raw:
+        return said

@@ -5,27 +5,32 @@ know scheduling, leases or retries.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import DplError
 from dpl_router.listing import Listed
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request towards a node. `path` starts with / and lies below the node's base."""
+class Request(Struct):
+    """One HTTP request towards a node. `path` starts with / and lies below the node's base.
+
+    Only read once it is made, and so is `Head`.
+    """
 
     method: str
     path: str
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Allow-listed by the dialect: content type, accept, request id, trace context."""
+    """Allow-listed by the dialect: content type, accept, trace context. Where it is the same object
+    for each call its lines are made once."""
+    id: str = ""
+    """Sent as X-Request-Id; empty: none is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct):
     """The head of a node's answer; header names are lower case."""
 
     status: int
@@ -66,15 +71,22 @@ class Dialect(Protocol):
         """
         ...
 
+    def second(self, call: ChatRequest, model: str, head: Head, body: bytes) -> Request | None:
+        """The same call by another path, where `body` under a status that is not 200 says that the
+        node lacks the first; None where `refusal` tells what it means. Asked once for a call;
+        `decoder` reads the answer to either.
+        """
+        ...
+
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
         """For an answer with status 200. Pieces carry bytes for the client (`call.api`), whatever
-        the node speaks, never None: `translation.worded` makes them where the two differ.
+        the node speaks, never None: `translation.writer` makes them where the two differ.
 
-        Of a stream: one or more whole SSE events or lines; b"" where an earlier piece of the same
-        event carried them. The bytes of `Done` are what comes last: for an OpenAI client the usage
-        chunk where it wants one, else b"" (the surface writes `data: [DONE]`); for an Ollama client
-        the line with `"done":true`. Of a plain answer: `Done` carries the whole JSON, and events
-        before it, where the node tells them, b"".
+        Of a stream: one or more whole SSE events or lines; b"" where another piece of the same
+        event carries them. The bytes of `Done` are what comes last: for an OpenAI client the usage
+        chunk where it wants one (the surface writes `data: [DONE]`), for an Ollama client the line
+        with `"done":true`, for an opaque call whatever the node said last. Of a plain answer:
+        `Done` carries the whole JSON, and events before it, where the node tells them, b"".
         """
         ...
 

@@ -10,6 +10,7 @@ from dpl_router.listing import Listed
 from dpl_router.upstreams import stream
 from dpl_router.upstreams.base import Dialect, Request
 from dpl_router.upstreams.dialects import DIALECTS
+from dpl_router.upstreams.keeping import KEEPING, Keeping
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
 
 LIST_SECONDS = 2.0
@@ -24,6 +25,8 @@ class NodeClient:
         self.url = node.url
         self.dialect: Dialect = DIALECTS[node.kind]()
         self._times = node.timeouts
+        self.first_token = node.timeouts.first_token
+        """Seconds that nodes.yaml gives this node for its first word, at most."""
         self._sweeper = sweeper
         headers = {"authorization": f"Bearer {node.api_key}"} if node.api_key else {}
         secure = node.url.startswith("https:")
@@ -33,19 +36,41 @@ class NodeClient:
         sweeper.watch(self._pool)
 
     @property
-    def first_token(self) -> float:
-        """Seconds that nodes.yaml gives this node for its first word, at most."""
-        return self._times.first_token
-
-    @property
     def active(self) -> int:
         return self._pool.active
 
     def send(self, call: ChatRequest, model: str, *, first_byte: float) -> UpstreamStream:
         """Start a call; `first_byte` is what is left of the request's budget, in seconds."""
+        times = self._times
         return self._pool.send(
-            self.dialect.request(call, model), _patience(self._times, first_byte=first_byte)
+            self.dialect.request(call, model),
+            stream.Timeouts(times.connect, first_byte, times.idle, times.total),
         )
+
+    @property
+    def keeping(self) -> Keeping | None:
+        """How the node's server is told to load and unload; None: it serves what it was started
+        with."""
+        return KEEPING.get(self.dialect.name)
+
+    def ask(self, request: Request, patience: stream.Timeouts | None = None) -> UpstreamStream:
+        """A call of our own; without `patience` the node's, as for a client's request."""
+        mine = _patience(self._times, first_byte=self._times.first_token)
+        return self._pool.send(request, patience or mine)
+
+    async def answer(self, request: Request, most: int = LIST_BYTES) -> bytes:
+        """The body of a 200 to a call of our own, at most so many bytes.
+
+        Raises: DplError, as the dialect reads another status; UpstreamError.
+        """
+        answer = self.ask(request)
+        try:
+            head = await answer.head()
+            if head.status != 200:
+                raise self.dialect.refusal(head, await answer.read_start(most))
+            return await answer.read(most)
+        finally:
+            answer.close()
 
     async def list_models(self) -> Sequence[Listed]:
         """What the node serves now. Raises: UpstreamError."""
@@ -76,9 +101,7 @@ class NodeClient:
 
 
 def _patience(times: Timeouts, *, first_byte: float) -> stream.Timeouts:
-    return stream.Timeouts(
-        connect=times.connect, first_byte=first_byte, idle=times.idle, total=times.total
-    )
+    return stream.Timeouts(times.connect, first_byte, times.idle, times.total)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -7,6 +7,7 @@ differs, and all shapes seen on real servers are read here.
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -52,13 +53,22 @@ def complaint(body: bytes) -> str:
 
 def _messages(said: Any) -> Iterator[str]:
     if isinstance(said, str):
-        yield said
+        yield from _inner(said)
     elif isinstance(said, list):
         for part in said[:1]:
             yield from _messages(part)
     elif isinstance(said, dict):
         for key in ("error", "message", "error_message", "detail", "msg", "error_type"):
             yield from _messages(said.get(key))
+
+
+def _inner(said: str) -> Iterator[str]:
+    """Ollama puts the JSON of its runner inside its own message (recordings fact 17)."""
+    _, brace, rest = said.partition("{")
+    if brace and said.endswith("}"):
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):  # it may only look so
+            yield from _messages(msgspec.json.decode(brace + rest))
+    yield said
 
 
 def refusal(head: Head, body: bytes, now: float) -> DplError:

@@ -67,32 +67,28 @@ class Connection(asyncio.Protocol):
         """Of the piece that is being read: told as one, however many chunks it was."""
         self.on_body = self._bodies.append  # what the parser calls: no frame of ours per chunk
         self._parser = HttpResponseParser(self)
+        self._feed = self._parser.feed_data
         self._sink: Sink | None = None
         self._paused = False
         self.reused = False
         self.rested_at = 0.0
-        self._begin()
-
-    def _begin(self) -> None:
         self.heard = False
         self.sent_whole = True
         self._headers: dict[str, str] = {}
+        self._lines: list[tuple[bytes, bytes]] = []
         self._status = 0
         self._whole = False
         self._keep_alive = False
         self._quiet = 0
-        self._bodies.clear()
         self._last = 0
         """How many bodies of the piece are of this answer, once it is whole."""
 
     # What the pool and the stream call.
 
-    @property
     def usable(self) -> bool:
         return not self._transport.is_closing()
 
     def send(self, head: bytes, body: bytes, sink: Sink) -> None:
-        self._begin()
         self._sink = sink
         if len(body) < BIG_BODY:
             self._transport.write(head + body)
@@ -101,12 +97,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(body)
 
     def pause(self) -> None:
-        if not self._paused and self.usable:
+        if not self._paused and self.usable():
             self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._paused and self.usable:
+        if self._paused and self.usable():
             self._transport.resume_reading()
         self._paused = False
 
@@ -135,30 +131,26 @@ class Connection(asyncio.Protocol):
             return
         self.heard = True
         self._quiet += len(data)
-        sound = True
+        sound, bodies = True, self._bodies
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
         except (HttpParserError, HttpParserUpgrade):
             sound = False
             self._keep_alive = False
-        if self._bodies:
-            self._tell_bodies()
-        if not (sound or self._whole):
-            self._give_up("its answer is not HTTP/1.1 as we know it")
-        elif self._whole:
+        if bodies:
+            if self._whole:
+                del bodies[self._last :]
+            said = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+            bodies.clear()
+            self._quiet = 0
+            if said and self._sink is not None:
+                self._sink.data_came(said)
+        if self._whole:
             self._finish()
+        elif not sound:
+            self._give_up("its answer is not HTTP/1.1 as we know it")
         elif self._quiet > self._quiet_limit:
             self._give_up(f"it sent a head of more than {self._quiet_limit} bytes")
-
-    def _tell_bodies(self) -> None:
-        bodies = self._bodies
-        if self._whole:
-            del bodies[self._last :]
-        data = bodies[0] if len(bodies) == 1 else b"".join(bodies)
-        bodies.clear()
-        self._quiet = 0
-        if self._sink is not None and data:
-            self._sink.data_came(data)
 
     def eof_received(self) -> None:
         if self._sink is None:
@@ -180,9 +172,12 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         sink, self._sink = self._sink, None
-        self.resume()
-        if self._keep_alive and self.sent_whole and self.usable:
+        if self._paused:
+            self.resume()
+        if self._keep_alive and self.sent_whole and not self._transport.is_closing():
             self.reused = True
+            self.heard = self._whole = False
+            self._status = self._quiet = 0
             self._keeper.rested(self)
         else:
             self.abort()
@@ -206,21 +201,18 @@ class Connection(asyncio.Protocol):
             self._keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._status >= 200:
-            return  # a trailer, or the head of an answer that nobody asked for
-        key = name.decode("latin-1").lower()
-        said = value.decode("latin-1")
-        before = self._headers.get(key)
-        self._headers[key] = said if before is None else f"{before}, {said}"
+        if self._status < 200:  # else a trailer, or the head of an answer that nobody asked for
+            self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._whole:
             return
         status = self._parser.get_status_code()
+        lines, self._lines = self._lines, []
         if status < 200:
-            self._headers = {}
             return
         self._status = status
+        self._headers = named(lines)
         if self._quiet > self._quiet_limit and self._head_size() > self._quiet_limit:
             raise ValueError("the head is too big")  # the parser makes an HttpParserError of it
         if self._sink is not None:
@@ -234,6 +226,17 @@ class Connection(asyncio.Protocol):
 
     def _head_size(self) -> int:
         return sum(len(name) + len(value) + 4 for name, value in self._headers.items())
+
+
+def named(lines: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By name in lower case; of several with one name the values are joined (RFC 9110, 5.3)."""
+    headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in lines}
+    if len(headers) == len(lines):
+        return headers
+    several: dict[str, list[str]] = {}
+    for name, value in lines:
+        several.setdefault(name.lower().decode("latin-1"), []).append(value.decode("latin-1"))
+    return {key: ", ".join(values) for key, values in several.items()}
 
 
 def spoken(error: BaseException | None) -> str:

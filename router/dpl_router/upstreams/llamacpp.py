@@ -20,18 +20,19 @@ before May 2025 refuses any tools in a stream: such a node is told as kind `open
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from dpl_router.conversation import ChatRequest
+from dpl_router.conversation import Api, ChatRequest
 from dpl_router.errors import DplError
 from dpl_router.listing import Listed
-from dpl_router.upstreams.assembled import Assembled
+from dpl_router.upstreams.assembled import Assembled, AssembledText
 from dpl_router.upstreams.base import Decoder, Head, Request
-from dpl_router.upstreams.openai import OpenAiDialect, as_stream, media_type
+from dpl_router.upstreams.calls import SSE, media_type
+from dpl_router.upstreams.openai import OpenAiDialect, as_stream
 from dpl_router.upstreams.openai_chunks import MALFORMED
 
 
@@ -47,6 +48,14 @@ class _Asked(msgspec.Struct):
 
 _ASKED = msgspec.json.Decoder(_Asked)
 
+AS_STREAM: Mapping[Api, Callable[[Decoder], Decoder]] = {
+    "openai.chat": Assembled,
+    "openai.completion": AssembledText,
+}
+"""What puts a stream together again, where client and node speak one protocol."""
+TURNED: frozenset[Api] = frozenset({"ollama.chat", "ollama.generate"})
+"""In translation a plain answer is made of events, however they came."""
+
 
 class LlamaCppDialect:
     """`clock` as of `OpenAiDialect`."""
@@ -58,16 +67,23 @@ class LlamaCppDialect:
         self._openai = OpenAiDialect(clock)
 
     def request(self, call: ChatRequest, model: str) -> Request:
-        if not call.stream and streamable(call.body):
-            call = as_stream(call, model)
+        if not call.stream and streamable(call):
+            if call.api in AS_STREAM:
+                call = as_stream(call, model)
+            elif call.api in TURNED:
+                call = replace(call, stream=True)
         return self._openai.request(call, model)
+
+    def second(self, call: ChatRequest, model: str, head: Head, body: bytes) -> Request | None:
+        return None
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
         """As the head says what came: not every plain call was asked for as a stream."""
-        if call.stream or media_type(head) != "text/event-stream":
+        together = AS_STREAM.get(call.api)
+        if call.stream or together is None or media_type(head) != SSE:
             return self._openai.decoder(call, model, head)
         streamed = replace(call, stream=True, wants_usage=True)
-        return Assembled(self._openai.decoder(streamed, model, head))
+        return together(self._openai.decoder(streamed, model, head))
 
     def refusal(self, head: Head, body: bytes) -> DplError:
         return self._openai.refusal(head, body)
@@ -76,10 +92,10 @@ class LlamaCppDialect:
         return self._openai.read_models(bodies)
 
 
-def streamable(body: bytes) -> bool:
-    """A stream tells what a plain answer to `body` would tell."""
+def streamable(call: ChatRequest) -> bool:
+    """A stream tells what a plain answer to `call` would tell. Both protocols say so alike."""
     try:
-        asked = _ASKED.decode(body)
+        asked = _ASKED.decode(call.body)
     except MALFORMED:
         return True  # the server refuses it in either form
     if asked.messages and asked.messages[-1].role == "assistant":

@@ -2,59 +2,128 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from dpl_router.conversation import ChatRequest, Done, Piece
-from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
+from dpl_router.conversation import Api, ChatRequest
+from dpl_router.errors import DplError, UpstreamBroke
 from dpl_router.listing import Listed
+from dpl_router.translation import ollama_to_openai
+from dpl_router.translation.ollama_writer import ollama_writer
+from dpl_router.translation.openai_writer import openai_writer
+from dpl_router.translation.parts import Fields as Plain
+from dpl_router.translation.writer import Worded
 from dpl_router.upstreams.base import Decoder, Head, Request
+from dpl_router.upstreams.calls import JSON, NDJSON, SSE, body_of, media_type, post, renamed
 from dpl_router.upstreams.complaint import complaint, refusal
-from dpl_router.upstreams.openai_chunks import (
-    FIELDS,
-    MALFORMED,
-    MODELS,
-    WHOLE,
-    Fields,
-    Whole,
-    is_error,
-    raw,
-    without_lone_surrogates,
+from dpl_router.upstreams.ollama_context import never
+from dpl_router.upstreams.ollama_records import unworded
+from dpl_router.upstreams.ollama_stream import RecordStream
+from dpl_router.upstreams.opaque import opaque_decoder, opaque_request
+from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, MODELS, Fields, owner, raw
+from dpl_router.upstreams.openai_completion import (
+    CompletionAsStream,
+    CompletionEvents,
+    CompletionStream,
+    CompletionWhole,
 )
-from dpl_router.upstreams.openai_stream import CHUNK_OBJECT, NULL, StreamDecoder
-from dpl_router.upstreams.sse import valid
+from dpl_router.upstreams.openai_embedding import EmbeddingEvents, EmbeddingWhole
+from dpl_router.upstreams.openai_plain import PlainDecoder, PlainEvents, WholeAsStream
+from dpl_router.upstreams.openai_stream import NULL, StreamDecoder
+from dpl_router.upstreams.whole import NoStream
 
-PLAIN_LIMIT = 32 * 1024 * 1024
 TRUE = raw(True)
+SERVE_WHAT_THEY_LIST = frozenset({"llamacpp", "vllm", "sglang"})
+"""What these say in `owned_by`; LM Studio and others list models that they would load first."""
+CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+PATHS: Mapping[Api, str] = {
+    "openai.chat": CHAT,
+    "openai.completion": COMPLETIONS,
+    "openai.embedding": EMBEDDINGS,
+    "ollama.chat": CHAT,
+    "ollama.embed": EMBEDDINGS,
+    "ollama.embeddings": EMBEDDINGS,
+}
+"""But `ollama.generate`, which goes by what it asks."""
+EMBEDS = frozenset({"ollama.embed", "ollama.embeddings"})
 
 
 class OpenAiDialect:
     """`clock` tells seconds since the epoch: for answers without `created`, and Retry-After."""
 
     name = "openai"
-    looks: Sequence[Request] = (
-        Request("GET", "/v1/models", headers={"Accept": "application/json"}),
-    )
+    looks: Sequence[Request] = (Request("GET", "/v1/models", headers={"Accept": JSON}),)
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
 
     def request(self, call: ChatRequest, model: str) -> Request:
-        """The client's own bytes, with the node's name of the model, and usage always asked."""
-        accept = "text/event-stream" if call.stream else "application/json"
-        headers = {"Content-Type": "application/json", "Accept": accept, "X-Request-Id": call.id}
-        return Request("POST", "/v1/chat/completions", spliced(call, model), headers)
+        """The client's own bytes where it speaks OpenAI, with the node's name of the model, and
+        usage always asked."""
+        accept = SSE if call.stream else JSON
+        match call.api:
+            case "openai.chat" | "openai.completion":
+                return post(call, PATHS[call.api], spliced(call, model), accept)
+            case "openai.embedding":
+                return post(call, EMBEDDINGS, renamed(call, model), accept)
+            case "opaque":
+                return opaque_request(call, model)
+            case _:
+                path, fields = translated(call)
+                return post(call, path, encoded(call, model, fields), accept)
+
+    def second(self, call: ChatRequest, model: str, head: Head, body: bytes) -> Request | None:
+        return None
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
-        seen = call.model or model
-        if not call.stream:
+        seen, media = call.model or model, media_type(head)
+        match call.api:
+            case "opaque":
+                return opaque_decoder(call, head)
+            case "openai.chat":
+                return self._chat(call, seen, media)
+            case "openai.completion":
+                return self._completion(call, seen, media)
+            case "openai.embedding":
+                return EmbeddingWhole(seen)
+            case _:
+                writer = ollama_writer(call, seen, self._clock)
+                return Worded(self._reader(call, seen, media), writer)
+
+    def _chat(self, call: ChatRequest, seen: str, media: str) -> Decoder:
+        if not call.stream and media != NDJSON:
             return PlainDecoder(seen)
-        media = media_type(head)
-        if media in ("text/html", "application/x-ndjson"):
+        if media == "text/html":
             return NoStream(media)
+        if media == NDJSON:  # Ollama's own protocol, come through a path that is none of its own
+            reader = RecordStream(unworded, never)
+            return Worded(reader, openai_writer(call, seen, self._clock()))
         stream = StreamDecoder(seen, call.id, call.wants_usage, self._clock())
-        return WholeAsStream(stream) if media == "application/json" else stream
+        return WholeAsStream(stream) if media == JSON else stream
+
+    def _completion(self, call: ChatRequest, seen: str, media: str) -> Decoder:
+        if not call.stream:
+            return CompletionWhole(seen)
+        if media in ("text/html", NDJSON):
+            return NoStream(media)
+        stream = CompletionStream(seen, call.id, call.wants_usage, self._clock())
+        return CompletionAsStream(stream) if media == JSON else stream
+
+    def _reader(self, call: ChatRequest, seen: str, media: str) -> Decoder:
+        """The events of an answer to a client of Ollama's, in whichever form they come."""
+        if media == "text/html":
+            return NoStream(media)
+        if call.api in EMBEDS:
+            return EmbeddingEvents()
+        if media == NDJSON:
+            return RecordStream(unworded, never)
+        text = call.api == "ollama.generate" and ollama_to_openai.is_completion(body_of(call))
+        if media == SSE:
+            kind = CompletionStream if text else StreamDecoder
+            return kind(seen, call.id, False, self._clock())
+        return CompletionEvents() if text else PlainEvents()
 
     def refusal(self, head: Head, body: bytes) -> DplError:
         return refusal(head, body, self._clock())
@@ -68,12 +137,30 @@ class OpenAiDialect:
             raise UpstreamBroke(
                 "its answer is no list of models" + (said and f": {said}")
             ) from None
-        return [Listed(model.id) for model in listed.data or ()]
+        return [
+            Listed(model.id, loaded=True if owner(model) in SERVE_WHAT_THEY_LIST else None)
+            for model in listed.data or ()
+        ]
 
 
-def media_type(head: Head) -> str:
-    """In lower case, without parameters; empty where the node did not say."""
-    return head.headers.get("content-type", "").partition(";")[0].strip().lower()
+def translated(call: ChatRequest) -> tuple[str, Plain]:
+    """(path, body without `model` and `stream`) of a call of Ollama's. Raises: BadRequest."""
+    body = body_of(call)
+    if call.api == "ollama.generate":
+        if ollama_to_openai.is_completion(body):
+            return COMPLETIONS, ollama_to_openai.completion(body)
+        return CHAT, ollama_to_openai.question(body)
+    translate = ollama_to_openai.embedding if call.api in EMBEDS else ollama_to_openai.chat
+    return PATHS[call.api], translate(body)
+
+
+def encoded(call: ChatRequest, model: str, fields: Plain) -> bytes:
+    if call.api in EMBEDS:
+        return msgspec.json.encode({"model": model, **fields})
+    asked: dict[str, Any] = {"model": model, **fields, "stream": call.stream}
+    if call.stream:
+        asked["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(asked)
 
 
 def spliced(call: ChatRequest, model: str) -> bytes:
@@ -103,107 +190,3 @@ def streamed(fields: Fields) -> Fields:
     said = fields.get("stream_options", NULL)
     options = {} if bytes(said) == b"null" else FIELDS.decode(said)
     return {**fields, "stream": TRUE, "stream_options": raw({**options, "include_usage": TRUE})}
-
-
-class Collected:
-    """A body of at most 32 MiB that is read when it is whole; nothing is handed out before."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > PLAIN_LIMIT:
-            raise UpstreamRefused("the node's answer is over 32 MiB", 200)
-        self._parts.append(data)
-
-    def answer(self) -> tuple[Whole, bytes]:
-        """Raises: UpstreamRefused for whatever is no completion."""
-        body = valid(b"".join(self._parts))
-        self._parts.clear()
-        try:
-            whole, body = read_whole(body)
-        except MALFORMED:
-            raise UpstreamRefused(told("no chat completion", body), 200) from None
-        if is_error(whole.error) or not whole.choices:
-            raise UpstreamRefused(told("an error", body), 200)
-        return whole, body
-
-
-def read_whole(body: bytes) -> tuple[Whole, bytes]:
-    try:
-        return WHOLE.decode(body), body
-    except MALFORMED:
-        body = without_lone_surrogates(body)
-        return WHOLE.decode(body), body
-
-
-def told(what: str, body: bytes) -> str:
-    said = complaint(body)
-    return f"the node answered 200 with {what}" + (f": {said}" if said else "")
-
-
-class PlainDecoder:
-    """One piece at the end: Done, with the whole JSON as its bytes."""
-
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
-
-    def end(self) -> Sequence[Piece]:
-        whole, body = self._body.answer()
-        if whole.model != self._model:
-            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
-        return [(done_of(whole), body)]
-
-
-class WholeAsStream:
-    """A plain answer where a stream was asked for becomes a stream of one chunk."""
-
-    def __init__(self, stream: StreamDecoder) -> None:
-        self._stream = stream
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
-
-    def end(self) -> Sequence[Piece]:
-        whole, body = self._body.answer()
-        top: Mapping[str, object] = FIELDS.decode(body)
-        usage = {**top, "object": CHUNK_OBJECT, "choices": []}
-        choices = [
-            {"index": one.index, "delta": one.message, "finish_reason": one.finish_reason or "stop"}
-            for one in whole.choices or ()
-        ]
-        chunk = {**top, "object": CHUNK_OBJECT, "choices": choices, "usage": None}
-        pieces: list[Piece] = []
-        self._stream.event(b"", msgspec.json.encode(chunk), pieces)
-        if whole.usage is not None:
-            self._stream.event(b"", msgspec.json.encode(usage), pieces)
-        self._stream.event(b"", b"[DONE]", pieces)
-        return pieces
-
-
-class NoStream:
-    """What is no stream of ours: a login page, or Ollama's own protocol."""
-
-    def __init__(self, media: str) -> None:
-        self._media = media
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        return self.end()
-
-    def end(self) -> Sequence[Piece]:
-        raise UpstreamRefused(f"the node answered 200 with {self._media}, not a chat stream", 200)
-
-
-def done_of(whole: Whole) -> Done:
-    usage = whole.usage.told() if whole.usage else None
-    timings = whole.timings.told() if whole.timings else None
-    return Done((whole.choices or [])[0].finish_reason, usage, timings)

@@ -5,7 +5,6 @@ passed on as it came, those that follow are known by what stands before and behi
 """
 
 import re
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,11 +17,8 @@ PROBE = b"@"
 _string = msgspec.json.Decoder(str).decode
 
 
-class Run(NamedTuple):
-    text: str
-    events: int
-    size: int
-    """Bytes, from the start of the data."""
+Run = tuple[str, int, int]
+"""Text, events, and bytes from the start of the data."""
 
 
 class Alike:
@@ -32,21 +28,24 @@ class Alike:
         self._head = b"data: " + before
         self._tail = behind + b"\n\n"
         self._between = self._tail + self._head
+        self._begin, self._behind = len(self._head), len(self._tail)
 
     def run(self, data: bytes) -> Run | None:
         """The alike events at the start of `data`; None where there are none."""
         end = data.rfind(self._tail)
-        if end < len(self._head) or not data.startswith(self._head):
+        if end < self._begin or not data.startswith(self._head):
             return None
-        inside, size = data[len(self._head) : end], end + len(self._tail)
+        inside, size = data[self._begin : end], end + self._behind
         if TEXT.fullmatch(inside) is not None:
-            return Run(_string(b'"' + inside + b'"'), 1, size) if sound(inside) else None
+            if inside.isascii() and b"\\" not in inside:  # nearly always
+                return inside.decode(), 1, size
+            return (_string(b'"' + inside + b'"'), 1, size) if sound(inside) else None
         texts = inside.split(self._between)
         # Apart, so that no two halves of a character or an escape become a whole one.
         apart = b" ".join(texts)
         if TEXT.fullmatch(apart) is None or not sound(apart):
             return None
-        return Run(_string(b'"' + b"".join(texts) + b'"'), len(texts), size)
+        return _string(b'"' + b"".join(texts) + b'"'), len(texts), size
 
 
 def learn(payload: bytes, chunk: Chunk) -> Alike | None:
@@ -73,7 +72,7 @@ def bare_text(chunk: Chunk) -> str | None:
     delta = part.delta
     if delta is None or part.index or part.finish_reason is not None or delta.role is not None:
         return None
-    if delta.tool_calls or delta.reasoning or delta.reasoning_content:
+    if part.logprobs is not None or delta.tool_calls or delta.reasoning or delta.reasoning_content:
         return None
     return delta.content if isinstance(delta.content, str) else None
 

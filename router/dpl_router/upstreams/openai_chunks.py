@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from dpl_router.conversation import Timings, Usage
+from dpl_router.conversation import Delta, Event, Timings, ToolCall, Usage
 
 Fields = dict[str, Raw]
 
@@ -40,6 +40,7 @@ class ChoicePart(Struct):
     index: int = 0
     delta: DeltaPart | None = None
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class CachedPart(Struct):
@@ -90,6 +91,7 @@ class WholeChoice(Struct):
     message: Fields
     index: int = 0
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class Whole(Struct):
@@ -115,6 +117,8 @@ class ModelList(Struct):
 
 CHUNK = msgspec.json.Decoder(Chunk)
 WHOLE = msgspec.json.Decoder(Whole)
+MESSAGE = msgspec.json.Decoder(DeltaPart)
+"""Of a plain answer: it has the fields of a delta."""
 FIELDS = msgspec.json.Decoder(Fields)
 FIELD_LISTS = msgspec.json.Decoder(list[Fields])
 MODELS = msgspec.json.Decoder(ModelList)
@@ -134,6 +138,11 @@ def without_lone_surrogates(data: bytes) -> bytes:
     No client in Python could write it out, and msgspec does not read it.
     """
     return LONE_SURROGATE.sub(lambda hit: hit[1] + (hit[2] or rb"\ufffd"), data)
+
+
+def owner(model: Listed) -> str:
+    """Who made a model, or what serves it; empty where the list does not say."""
+    return model.owned_by if isinstance(model.owned_by, str) else ""
 
 
 def raw(value: Any) -> Raw:
@@ -157,3 +166,50 @@ def text_of(content: str | list[Any] | None) -> tuple[str, str]:
         if isinstance(part.get("thinking"), list):
             thinking += text_of(part["thinking"])[0]
     return text, thinking
+
+
+def events_of(part: ChoicePart, places: list[int]) -> list[Event]:
+    """At least one; of a second choice only that it is there, for who counts."""
+    delta = part.delta
+    if delta is None or part.index != 0:
+        return [Delta("")]
+    text, thinking = text_of(delta.content)
+    thinking += delta.reasoning_content or delta.reasoning or ""
+    logprobs = None if part.logprobs is None else logprobs_of(part.logprobs)
+    if not places:
+        return [Delta(text, thinking, logprobs=logprobs)]
+    events: list[Event] = (
+        [Delta(text, thinking, logprobs=logprobs)] if text or thinking or logprobs else []
+    )
+    for tool, place in zip(delta.tool_calls or (), places, strict=True):
+        name = tool.function.name if tool.function else None
+        arguments = tool.function.arguments if tool.function else None
+        events.append(ToolCall(place, tool.id or None, name or None, arguments or ""))
+    return events
+
+
+def logprobs_of(said: Any) -> list[Any] | None:
+    """The tokens of a choice's `logprobs`, as chats tell them; /v1/completions of old has them in
+    columns. None where there are none."""
+    if not isinstance(said, dict):
+        return None
+    content, tokens = said.get("content"), said.get("tokens")
+    if isinstance(content, list):
+        return content or None
+    if not isinstance(tokens, list):
+        return None
+    rows = zip(
+        tokens, said.get("token_logprobs") or (), said.get("top_logprobs") or (), strict=False
+    )
+    told = list(rows) or [
+        (*row, None) for row in zip(tokens, said.get("token_logprobs") or (), strict=False)
+    ]
+    return [
+        {"token": token, "logprob": logprob, "top_logprobs": _column(top)}
+        for token, logprob, top in told
+    ] or None
+
+
+def _column(top: Any) -> list[Any]:
+    pairs = top.items() if isinstance(top, dict) else ()
+    return [{"token": token, "logprob": logprob} for token, logprob in pairs]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dpl_router.conversation import Delta, Done, Event, Piece, Timings, ToolCall, Usage
+from dpl_router.conversation import Delta, Done, Piece, Timings, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.openai_alike import Alike, learn
@@ -23,9 +23,9 @@ from dpl_router.upstreams.openai_chunks import (
     Chunk,
     DeltaPart,
     Fields,
+    events_of,
     is_error,
     raw,
-    text_of,
     without_lone_surrogates,
 )
 from dpl_router.upstreams.sse import SseEvent, SseReader
@@ -98,12 +98,19 @@ class StreamDecoder:
         self._lessons = LESSONS
         self._calm = False
         """The last event was a plain one: another like it may follow."""
+        self._even = False
+        """So it was, and nothing of the next one has come: nearly always, once `_alike` is known."""
         self._handed_out = False
         self._done = False
         self._failed: UpstreamError | None = None
 
     def feed(self, data: bytes) -> list[Piece]:
         """What came before an error is handed out first; the error comes with the next call."""
+        if self._even and self._alike is not None:
+            run = self._alike.run(data)
+            if run is not None and run[2] == len(data):
+                return [(Delta(run[0], "", run[1]), data)]
+        self._even = False
         if self._failed is not None:
             raise self._failed
         pieces: list[Piece] = []
@@ -121,6 +128,7 @@ class StreamDecoder:
             if self._alike is not None and self._calm:
                 data = self._run(self._alike, data, pieces)
                 if not data:
+                    self._even = True
                     return
             part, data = self._part(data)
             for name, payload in self._events(part):
@@ -165,14 +173,15 @@ class StreamDecoder:
         run = alike.run(data)
         if run is None:
             return data
-        pieces.append((Delta(run.text, events=run.events), data[: run.size]))
-        return data[run.size :]
+        text, events, size = run
+        pieces.append((Delta(text, events=events), data[:size]))
+        return data[size:]
 
     def event(self, name: bytes, payload: bytes, pieces: list[Piece]) -> None:
         """Read one event; what it means is added to `pieces`."""
         self._calm = False
-        if self._done or payload.startswith(b":"):
-            return  # a proxy wrapped a comment as data
+        if self._done or payload.startswith(b":") or payload == b"null":
+            return  # a proxy wrapped a comment as data; llama.cpp has nothing to say yet
         if payload.strip() == b"[DONE]":
             if not self._finished() and self._usage_chunk is None:
                 raise self._failure("the answer ended without a finish reason")
@@ -347,23 +356,6 @@ class StreamDecoder:
         if self._handed_out:
             return UpstreamBroke(message)
         return UpstreamRefused(message, inner_status(payload))
-
-
-def events_of(part: ChoicePart, places: list[int]) -> list[Event]:
-    """At least one; of a second choice only that it is there, for who counts."""
-    delta = part.delta
-    if delta is None or part.index != 0:
-        return [Delta("")]
-    text, thinking = text_of(delta.content)
-    thinking += delta.reasoning_content or delta.reasoning or ""
-    if not places:
-        return [Delta(text, thinking)]
-    events: list[Event] = [Delta(text, thinking)] if text or thinking else []
-    for tool, place in zip(delta.tool_calls or (), places, strict=True):
-        name = tool.function.name if tool.function else None
-        arguments = tool.function.arguments if tool.function else None
-        events.append(ToolCall(place, tool.id or None, name or None, arguments or ""))
-    return events
 
 
 def tool_of(fields: Fields, place: int) -> Fields:

@@ -6,10 +6,13 @@ nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
+from dpl_router.conversation import Piece
 from dpl_router.errors import (
     ClientGone,
     DplError,
@@ -21,7 +24,6 @@ from dpl_router.errors import (
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.connection import Connection
 
-Tap = Callable[[bytes], None]
 
 STALE_WITHIN = 1.0
 """Seconds. A reused connection that breaks so soon was closed before our request reached the
@@ -31,9 +33,11 @@ LINGER = 2.0
 """Seconds that a node has after its answer's last word to end the HTTP message, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `first_byte` runs from the send to the first byte of the body, head included."""
+class Timeouts(Struct):
+    """Seconds; only read.
+
+    `first_byte` runs from the send to the first byte of the body, head included.
+    """
 
     connect: float = 2.0
     first_byte: float = 120.0
@@ -73,6 +77,22 @@ class UpstreamStream:
     Must be closed; `finish()` is the close of an answer whose last word was seen.
     """
 
+    # What most answers leave as it is costs them nothing here.
+    opening: asyncio.Task[None] | None = None
+    """The task that connects; None on a connection that was there."""
+    _connection: Connection | None = None
+    _last_data: float | None = None
+    _finish_by: float | None = None
+    _sent_whole = False
+    _head: Head | None = None
+    _size = 0
+    _over = False
+    _error: DplError | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _feed: Callable[[bytes], Sequence[Piece]] | None = None
+    _pour: Callable[[Sequence[Piece]], None] | None = None
+    _held = False
+
     def __init__(
         self,
         lines: Lines,
@@ -80,29 +100,21 @@ class UpstreamStream:
         timeouts: Timeouts,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
+        now: float,
     ) -> None:
         self._lines = lines
         self._wire = wire
         self._timeouts = timeouts
         self._limits = limits
         self._loop = loop
-        self.opening: asyncio.Task[None] | None = None
-        """The task that connects; None on a connection that was there."""
-        self._connection: Connection | None = None
-        self._started = self._connect_since = self._sent_at = loop.time()
-        self._last_data: float | None = None
-        self._finish_by: float | None = None
-        self._sent_whole = False
-        self._head: Head | None = None
+        self._started = self._connect_since = now
         self._chunks: list[bytes] = []
-        self._size = 0
-        self._over = False
-        self._error: DplError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._tap: Tap | None = None
-        self._held = False
 
     # What dispatch calls.
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self._timeouts
 
     async def head(self) -> Head:
         while self._head is None:
@@ -134,15 +146,22 @@ class UpstreamStream:
             await self._wait()
         return True
 
-    def tap(self, tap: Tap) -> None:
-        """From now on `tap` gets the bytes the moment they come, first those that lie here.
+    def whole(self) -> bool:
+        """The answer has ended as HTTP wants it, and all of it was taken."""
+        return self._over and not self._chunks and self._error is None
 
-        What it raises (a DplError) ends the answer, and `over` tells.
+    def tap(
+        self, feed: Callable[[bytes], Sequence[Piece]], pour: Callable[[Sequence[Piece]], None]
+    ) -> None:
+        """From now on what `feed` makes of the bytes is poured the moment they come, first of
+        those that lie here.
+
+        What either raises (a DplError) ends the answer, and `over` tells.
         """
-        self._tap = tap
+        self._feed, self._pour = feed, pour
         if data := self.take():
             try:
-                tap(data)
+                pour(feed(data))
             except DplError as error:
                 self._stop(error)
 
@@ -226,12 +245,16 @@ class UpstreamStream:
         if self._over:
             connection.abort()
             return
-        if not connection.usable:
+        if not connection.usable():
             self.unreachable("the connection was closed by the node at once")
             return
+        self.send(connection)
+
+    def send(self, connection: Connection) -> None:
+        """On a connection that is known to be open."""
         self._connection = connection
-        self._sent_at = self._loop.time()
-        connection.send(*self._wire, sink=self)
+        head, body = self._wire
+        connection.send(head, body, self)
 
     def unreachable(self, reason: str) -> None:
         self.opening = None
@@ -265,15 +288,16 @@ class UpstreamStream:
 
     def head_came(self, status: int, headers: Mapping[str, str]) -> None:
         self._head = Head(status, headers)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def data_came(self, data: bytes) -> None:
         self._last_data = self._loop.time()
         if self._finish_by is not None:
             return
-        if self._tap is not None:
+        if self._feed is not None and self._pour is not None:
             try:
-                self._tap(data)
+                self._pour(self._feed(data))
             except DplError as error:
                 self._stop(error)
             return
@@ -281,13 +305,15 @@ class UpstreamStream:
         self._size += len(data)
         if self._size > self._limits.high_water and self._connection is not None:
             self._connection.pause()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def ended(self) -> None:
         self._connection = None
         self._over = True
         self._lines.forget(self)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def lost(self, reason: str) -> None:
         connection, self._connection = self._connection, None
@@ -306,7 +332,7 @@ class UpstreamStream:
         self._stop(UpstreamUnreachable(reason) if unheard else UpstreamBroke(reason))
 
     def _was_stale(self, connection: Connection) -> bool:
-        quick = self._loop.time() - self._sent_at < STALE_WITHIN
+        quick = self._loop.time() - self._started < STALE_WITHIN
         return connection.reused and not connection.heard and quick
 
     # The rest.
@@ -325,13 +351,12 @@ class UpstreamStream:
     def _unreached(self, reason: str) -> UpstreamUnreachable:
         return UpstreamUnreachable(reason, sent_whole=self._sent_whole)
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _wait(self) -> asyncio.Future[None]:
+        """To be awaited at once."""
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

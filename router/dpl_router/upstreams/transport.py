@@ -23,6 +23,9 @@ from dpl_router.upstreams.connection import Connection, spoken
 from dpl_router.upstreams.origin import Origin
 from dpl_router.upstreams.stream import Limits, Timeouts, UpstreamStream
 
+HEADS = 64
+"""Kinds of requests whose lines are remembered."""
+
 __all__ = ["Limits", "NodePool", "Origin", "Sweeper", "Timeouts", "UpstreamStream"]
 
 
@@ -60,6 +63,8 @@ class NodePool:
         self._tls = tls
         if origin.scheme == "https" and tls is None:
             self._tls = ssl.create_default_context()
+        self._heads: dict[tuple[int, str, str], tuple[Mapping[str, str], str]] = {}
+        """Lines of requests by the identity of their headers, which are kept beside them."""
         self._idle: list[Connection] = []
         self._active: set[UpstreamStream] = set()
         self._closed = False
@@ -79,17 +84,18 @@ class NodePool:
         Raises: ValueError for a header that would break out of its line.
         """
         loop = asyncio.get_running_loop()
+        now = loop.time()
         wire = (self._head_bytes(request), request.body)
-        stream = UpstreamStream(self, wire, timeouts, self._limits, loop)
+        stream = UpstreamStream(self, wire, timeouts, self._limits, loop, now)
         self._active.add(stream)
-        connection = self._take_idle(loop.time())
+        connection = self._take_idle(now)
         if self._closed:
             stream.unreachable("the node was removed")
         elif connection is None:
             self.connect(stream)
         else:
             self.reused += 1
-            stream.start(connection)
+            stream.send(connection)
         return stream
 
     def sweep(self, now: float) -> None:
@@ -134,7 +140,7 @@ class NodePool:
     def _take_idle(self, now: float) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and now - connection.rested_at <= self._limits.keep_seconds:
+            if connection.usable() and now - connection.rested_at <= self._limits.keep_seconds:
                 return connection
             connection.abort()
         return None
@@ -156,16 +162,30 @@ class NodePool:
         stream.start(connection)
 
     def _head_bytes(self, request: Request) -> bytes:
+        key = id(request.headers), request.method, request.path
+        known = self._heads.get(key)
+        if known is None or known[0] is not request.headers:
+            known = request.headers, self._lines(request)
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[key] = known
+        text, id_ = known[1], request.id
+        if id_:
+            if not id_.isprintable():
+                raise ValueError("the id of the request holds a line break")
+            id_ = f"X-Request-Id: {id_}\r\n"
+        if request.body or request.method != "GET":
+            return f"{text}{id_}Content-Length: {len(request.body)}\r\n\r\n".encode("latin-1")
+        return f"{text}{id_}\r\n".encode("latin-1")
+
+    def _lines(self, request: Request) -> str:
         lines = 1 + self._fixed_lines + len(request.headers)
         text = f"{request.method} {self.origin.base}{request.path} HTTP/1.1\r\n{self._fixed}"
         for name, value in request.headers.items():
             text += f"{name}: {value}\r\n"
-        if request.body or request.method != "GET":
-            lines += 1
-            text += f"Content-Length: {len(request.body)}\r\n"
         if text.count("\n") != lines or text.count("\r") != lines:
             raise ValueError("a header of the request holds a line break")
-        return f"{text}\r\n".encode("latin-1")
+        return text
 
 
 class Sweeper:

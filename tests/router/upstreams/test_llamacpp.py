@@ -15,7 +15,8 @@ from dpl_router.upstreams.assembled import Assembled
 from dpl_router.upstreams.auto import AutoDialect
 from dpl_router.upstreams.base import Decoder, Dialect, Head
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
-from dpl_router.upstreams.openai import PLAIN_LIMIT, OpenAiDialect
+from dpl_router.upstreams.openai import OpenAiDialect
+from dpl_router.upstreams.whole import PLAIN_LIMIT
 from tests.contract.asking import asking, until
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.router.upstreams.chunks import DONE, chunk, event, role, text

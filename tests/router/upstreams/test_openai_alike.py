@@ -100,6 +100,7 @@ def learned() -> Any:
         chunk({"content": "a"}, usage={"completion_tokens": 1}),
         chunk({"content": [{"text": "a"}]}),
         chunk({"content": None}),
+        event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": []}}]}),
     ],
 )
 def test_what_says_more_than_a_piece_of_text_is_never_taken_for_one(said: bytes) -> None:

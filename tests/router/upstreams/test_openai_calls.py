@@ -10,7 +10,8 @@ import pytest
 from dpl_router.conversation import ChatRequest, Done, Usage
 from dpl_router.errors import RequestRefused, UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Head
-from dpl_router.upstreams.openai import PLAIN_LIMIT, OpenAiDialect
+from dpl_router.upstreams.openai import OpenAiDialect
+from dpl_router.upstreams.whole import PLAIN_LIMIT
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 JSON = Head(200, {"content-type": "application/json"})
@@ -82,8 +83,8 @@ def test_only_allow_listed_headers_are_sent() -> None:
     assert request.headers == {
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "X-Request-Id": "r1",
     }
+    assert request.id == "r1"
 
 
 @pytest.mark.parametrize(

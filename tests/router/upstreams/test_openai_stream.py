@@ -33,6 +33,12 @@ def test_events_that_come_together_leave_together() -> None:
     assert len(decoder().feed(role() + text("a") + text("b"))) == 3
 
 
+def test_an_event_that_says_null_is_none() -> None:
+    pieces = run(b"data: null\n\n", role("a"), chunk({}, "stop"), DONE)
+
+    assert events(pieces) == [Delta("a"), Delta(""), Done("stop")]
+
+
 def test_done_comes_once_and_nothing_after_it() -> None:
     reader = decoder()
 

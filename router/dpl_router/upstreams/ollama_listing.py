@@ -1,0 +1,96 @@
+"""What /api/tags and /api/ps say of a node's models.
+
+Recordings facts 28 and 32: names with the same weights share one runner and /api/ps lists only the
+first, so a digest counts, not a name; `context_length` is that of one place.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dpl_router.errors import UpstreamBroke
+from dpl_router.listing import Listed
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.ollama_context import canonical
+from dpl_router.upstreams.ollama_records import LISTING
+from dpl_router.upstreams.openai_chunks import MALFORMED
+
+Entry = Mapping[str, Any]
+
+CLOUD = ("-cloud", ":cloud")
+"""How the names of models end that Ollama's cloud answers for."""
+MEMORY = "size_loaded"
+"""In `Listed.details`: bytes that a loaded model takes; `size` of /api/ps."""
+OF_PS = ("expires_at", "size_vram")
+TOLD_APART = frozenset({"name", "model", "size", "digest", "details"})
+
+
+def entries(body: bytes) -> Sequence[Entry]:
+    """Raises: UpstreamBroke."""
+    try:
+        models = LISTING.decode(body).models or []
+    except MALFORMED:
+        said = complaint(body)
+        raise UpstreamBroke("its answer is no list of models" + (said and f": {said}")) from None
+    return [entry for entry in models if isinstance(name_of(entry), str)]
+
+
+def name_of(entry: Entry) -> Any:
+    return entry.get("name") or entry.get("model")
+
+
+def listed_of(tags: bytes | None, ps: bytes | None = None) -> list[Listed]:
+    """Raises: UpstreamBroke, where `tags` is no list."""
+    here = entries(tags or b"")
+    try:
+        running: Sequence[Entry] | None = None if ps is None else entries(ps)
+    except UpstreamBroke:
+        running = None
+    return [listed(entry, running) for entry in here]
+
+
+def listed(entry: Entry, running: Sequence[Entry] | None) -> Listed:
+    name: str = name_of(entry)
+    runner = next((one for one in running or () if same(entry, one)), None)
+    details: dict[str, Any] = {**(entry.get("details") or {})}
+    details |= {key: said for key, said in entry.items() if key not in TOLD_APART}
+    if runner is not None:
+        details |= {key: runner[key] for key in OF_PS if key in runner}
+        details[MEMORY] = runner.get("size")
+    return Listed(
+        name,
+        loaded=None if running is None else runner is not None,
+        context=whole(runner.get("context_length")) if runner is not None else None,
+        size=whole(entry.get("size")),
+        digest=entry.get("digest"),
+        remote=bool(entry.get("remote_host") or entry.get("remote_model")) or name.endswith(CLOUD),
+        details=details,
+    )
+
+
+def same(one: Entry, other: Entry) -> bool:
+    """The same weights, as far as the two lists tell."""
+    digest = one.get("digest")
+    if digest and digest == other.get("digest"):
+        return True
+    return canonical(name_of(one)) == canonical(name_of(other))
+
+
+def whole(said: Any) -> int | None:
+    return said if isinstance(said, int) and not isinstance(said, bool) and said > 0 else None
+
+
+def contexts_of(models: Sequence[Listed]) -> dict[str, int]:
+    """The loaded context by canonical name, also of names that were made from a loaded model, and
+    of what it was made from: they most likely share its runner."""
+    families: dict[str, int] = {}
+    for model in models:
+        if model.context is not None:
+            families.setdefault(_family(model), model.context)
+    known = {canonical(model.name): families.get(_family(model)) for model in models}
+    own = {canonical(model.name): model.context for model in models if model.context is not None}
+    return {name: tokens for name, tokens in {**known, **own}.items() if tokens is not None}
+
+
+def _family(model: Listed) -> str:
+    parent = model.details.get("parent_model")
+    return canonical(parent if isinstance(parent, str) and parent else model.name)

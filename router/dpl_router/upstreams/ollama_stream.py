@@ -1,0 +1,170 @@
+"""Ollama's answers, decoded. `done: true` alone is an end: a killed runner ends cleanly without.
+
+Source: recordings facts 18, 19, 37 to 41.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import UNSET
+
+from dpl_router.conversation import Done, Piece, Timings, ToolCall, Usage, Vectors
+from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.ndjson import NdjsonReader
+from dpl_router.upstreams.ollama_records import (
+    EMBEDDED,
+    NANOSECONDS,
+    RECORD,
+    Embedded,
+    Record,
+    events_of,
+)
+from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, is_error, raw
+from dpl_router.upstreams.whole import Collected, readable, told
+
+Word = Callable[[Record, bytes], bytes]
+"""What the client gets of a record, without the line's end; b"" where a writer makes it."""
+Cut = Callable[[int], bool]
+VECTOR = msgspec.json.Decoder(list[float])
+
+
+class RecordStream:
+    """Pieces whose bytes are whole lines for an Ollama client; none where `word` gives none.
+
+    Raises: UpstreamRefused where nothing was handed out yet, UpstreamBroke after that.
+    """
+
+    def __init__(self, word: Word, cut: Cut) -> None:
+        self._reader = NdjsonReader()
+        self._word = word
+        self._cut = cut
+        self._tools = 0
+        self._handed_out = False
+        self._done = False
+        self._failed: UpstreamError | None = None
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """What came before an error is handed out first; the error comes with the next call."""
+        return self._read(lambda: self._reader.feed(data))
+
+    def end(self) -> list[Piece]:
+        pieces = self._read(self._reader.end)
+        if self._failed is not None:
+            raise self._failed
+        if not self._done:
+            raise self._failure("the answer ended without done:true")
+        return pieces
+
+    def _read(self, lines: Callable[[], list[bytes]]) -> list[Piece]:
+        if self._failed is not None:
+            raise self._failed
+        pieces: list[Piece] = []
+        try:
+            for line in lines():
+                if not self._done:
+                    self._record(line, pieces)
+        except UpstreamError as error:
+            if not pieces:
+                raise self._failure(error.message) from None
+            self._failed = UpstreamBroke(error.message)
+        self._handed_out = self._handed_out or bool(pieces)
+        return pieces
+
+    def _record(self, line: bytes, pieces: list[Piece]) -> None:
+        try:
+            record, line = readable(RECORD.decode, line)
+        except MALFORMED:
+            raise self._failure("a line of the node's stream is no record of Ollama's") from None
+        if is_error(record.error):
+            raise self._failure(complaint(line) or "the node told an error")
+        if not record.speaks():
+            raise self._failure(complaint(line) or "a line of the node's stream says nothing")
+        word = self._word(record, line)
+        new = pieces_of(record, word and word + b"\n", self._tools, self._cut)
+        self._tools += sum(type(event) is ToolCall for event, _ in new)
+        pieces += new
+        self._done = record.done
+
+    def _failure(self, message: str) -> UpstreamError:
+        return UpstreamBroke(message) if self._handed_out else UpstreamRefused(message, 200)
+
+
+class RecordWhole:
+    """A plain answer: its events at the end, with the whole JSON beside `Done`."""
+
+    def __init__(self, word: Word, cut: Cut) -> None:
+        self._body = Collected()
+        self._word = word
+        self._cut = cut
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        record, body = self._body.read(RECORD.decode, "answer of Ollama's")
+        if is_error(record.error) or not record.speaks():
+            raise UpstreamRefused(told("an error", body), 200)
+        if not record.done:
+            raise UpstreamRefused("the node answered 200 without done:true", 200)
+        return pieces_of(record, self._word(record, body), 0, self._cut)
+
+
+class EmbedWhole:
+    """Embeddings for an Ollama client: the bytes as they came, but for the model's name."""
+
+    def __init__(self, model: str) -> None:
+        self._body = Collected()
+        self._model = model
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        answer, body = embedded(self._body)
+        if answer.model is not None and answer.model != self._model:
+            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
+        return [(done_of(answer), body)]
+
+
+class VectorsWhole:
+    """Embeddings as events, without bytes."""
+
+    def __init__(self) -> None:
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        answer, body = embedded(self._body)
+        one = raw([]) if answer.embedding is UNSET else answer.embedding
+        said = answer.embeddings if answer.embeddings is not None else [one]
+        try:
+            vectors = [VECTOR.decode(each) for each in said]
+        except MALFORMED:
+            raise UpstreamRefused(told("no embeddings", body), 200) from None
+        return [(Vectors(vectors), None), (done_of(answer), None)]
+
+
+def embedded(body: Collected) -> tuple[Embedded, bytes]:
+    """Raises: UpstreamRefused."""
+    answer, data = body.read(EMBEDDED.decode, "embeddings")
+    if is_error(answer.error) or (answer.embeddings is None and answer.embedding is UNSET):
+        raise UpstreamRefused(told("no embeddings", data), 200)
+    return answer, data
+
+
+def done_of(answer: Embedded) -> Done:
+    load = answer.load_duration
+    timings = Timings(load_seconds=None if load is None else load / NANOSECONDS)
+    return Done(None, Usage(answer.prompt_eval_count), timings)
+
+
+def pieces_of(record: Record, word: bytes, tools: int, cut: Cut) -> list[Piece]:
+    """The events of a record, its bytes beside the last."""
+    *before, last = events_of(record, tools, cut)
+    return [*((event, b"") for event in before), (last, word)]

@@ -1,0 +1,143 @@
+"""Calls that are passed on to their path unread: responses, messages, rerank, transcriptions.
+
+The answer's bytes are the node's. What is checked is that it is one: no error with status 200, and
+of a stream that its true end came; a clean HTTP end proves nothing (recordings fact 19).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from dpl_router.conversation import ChatRequest, Delta, Done, Piece, Usage
+from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.upstreams.base import Decoder, Head, Request
+from dpl_router.upstreams.calls import ANY, JSON, SSE, media_type, post, renamed
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.openai_chunks import MALFORMED, is_error
+from dpl_router.upstreams.sse_answer import SseAnswer
+from dpl_router.upstreams.whole import Collected, NoStream, told
+
+ENDS = frozenset(
+    {"message_stop", "response.completed", "response.incomplete", "transcript.text.done"}
+)
+"""Types of an event after which nothing comes, in the protocols that have no `[DONE]`."""
+FAILURES = frozenset({"error", "response.failed"})
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Inner(Struct):
+    usage: _Usage | None = None
+
+
+class _Said(Struct):
+    """What is read of an answer, or of one event of it."""
+
+    type: str | None = None
+    usage: _Usage | None = None
+    response: _Inner | None = None
+    message: Any = None
+    """Anthropic's first event has the answer so far in it, an error may have a text."""
+    error: Raw | UnsetType = UNSET
+
+    def counted(self, before: Usage | None = None) -> Usage | None:
+        """With what was told `before`: Anthropic tells the prompt first and the rest last."""
+        usage = self.usage or (self.response.usage if self.response else None)
+        if usage is None and isinstance(self.message, dict):
+            usage = msgspec.convert(self.message.get("usage"), _Usage | None)
+        if usage is None:
+            return before
+        known = before or Usage()
+        prompt = _first(usage.input_tokens, usage.prompt_tokens, known.prompt_tokens)
+        written = _first(usage.output_tokens, usage.completion_tokens, known.completion_tokens)
+        return Usage(prompt, written)
+
+
+def _first(*counts: int | None) -> int | None:
+    return next((count for count in counts if count is not None), None)
+
+
+_SAID = msgspec.json.Decoder(_Said)
+
+
+def opaque_request(call: ChatRequest, model: str) -> Request:
+    json = call.content_type.partition(";")[0].strip().lower() == JSON
+    body = renamed(call, model) if json else in_form(call, model)
+    return post(call, call.path, body, SSE if call.stream else ANY)
+
+
+def in_form(call: ChatRequest, model: str) -> bytes:
+    """A multipart form with the node's name of the model in its field `model`."""
+    if call.model in ("", model):
+        return call.body
+    field = rb'(name="model"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)' + re.escape(call.model.encode())
+    return re.sub(field + rb"(?=\r\n--)", lambda hit: hit[1] + model.encode(), call.body, count=1)
+
+
+def opaque_decoder(call: ChatRequest, head: Head) -> Decoder:
+    media = media_type(head)
+    if media == "text/html":
+        return NoStream(media)
+    return OpaqueStream() if media == SSE else OpaqueWhole(media)
+
+
+class OpaqueStream(SseAnswer):
+    """Events as they came, each whole; comments, ids and retry times are left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._usage: Usage | None = None
+
+    def event(self, name: bytes, payload: bytes, pieces: list[Piece]) -> None:
+        lines = b"".join(b"data: " + line + b"\n" for line in payload.split(b"\n"))
+        data = (b"event: " + name + b"\n" if name else b"") + lines + b"\n"
+        if payload.strip() == b"[DONE]":
+            self._end(data, pieces)
+            return
+        try:
+            said = _SAID.decode(payload)
+            self._usage = said.counted(self._usage)
+        except MALFORMED:
+            raise UpstreamBroke("an event of the node's stream is no JSON") from None
+        kind = name.decode(errors="replace") or said.type or ""
+        if kind in FAILURES or is_error(said.error):
+            raise UpstreamBroke(complaint(payload) or "the node told an error")
+        if kind in ENDS:
+            self._end(data, pieces)
+        else:
+            pieces.append((Delta("", events=int("delta" in kind)), data))
+
+    def closed(self, pieces: list[Piece]) -> None:
+        raise UpstreamBroke("the answer ended without its last word")
+
+    def _end(self, data: bytes, pieces: list[Piece]) -> None:
+        self._done = True
+        pieces.append((Done(None, self._usage), data))
+
+
+class OpaqueWhole:
+    """One piece at the end: Done, with the body as its bytes, whatever it is."""
+
+    def __init__(self, media: str) -> None:
+        self._media = media
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        if self._media != JSON:
+            return [(Done(None), self._body.taken())]
+        said, body = self._body.read(_SAID.decode, "JSON object")
+        if is_error(said.error):
+            raise UpstreamRefused(told("an error", body), 200)
+        return [(Done(None, said.counted()), body)]

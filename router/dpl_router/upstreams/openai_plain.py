@@ -1,0 +1,114 @@
+"""Plain answers of OpenAI's chats: whole, as a stream of one chunk, and as events."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from dpl_router.conversation import Delta, Done, Piece, ToolCall
+from dpl_router.errors import UpstreamRefused
+from dpl_router.upstreams.openai_chunks import (
+    FIELDS,
+    MALFORMED,
+    MESSAGE,
+    WHOLE,
+    Whole,
+    WholeChoice,
+    is_error,
+    logprobs_of,
+    raw,
+    text_of,
+)
+from dpl_router.upstreams.openai_stream import CHUNK_OBJECT, StreamDecoder
+from dpl_router.upstreams.whole import Collected, told
+
+
+def completed(body: Collected) -> tuple[Whole, bytes]:
+    """Raises: UpstreamRefused for whatever is no completion."""
+    whole, data = body.read(WHOLE.decode, "chat completion")
+    if is_error(whole.error) or not whole.choices:
+        raise UpstreamRefused(told("an error", data), 200)
+    return whole, data
+
+
+class PlainDecoder:
+    """One piece at the end: Done, with the whole JSON as its bytes."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        whole, body = completed(self._body)
+        if whole.model != self._model:
+            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
+        return [(done_of(whole), body)]
+
+
+class PlainEvents:
+    """The events of the first choice at the end, without bytes."""
+
+    def __init__(self) -> None:
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        whole, body = completed(self._body)
+        choice = (whole.choices or [])[0]
+        try:
+            message = MESSAGE.decode(msgspec.json.encode(choice.message))
+        except MALFORMED:
+            raise UpstreamRefused(told("no chat completion", body), 200) from None
+        text, thinking = text_of(message.content)
+        thinking += message.reasoning_content or message.reasoning or ""
+        logprobs = logprobs_of(choice.logprobs)
+        pieces: list[Piece] = [(Delta(text, thinking, logprobs=logprobs), None)]
+        for place, tool in enumerate(message.tool_calls or ()):
+            name = tool.function.name if tool.function else None
+            arguments = (tool.function.arguments if tool.function else None) or ""
+            pieces.append((ToolCall(place, tool.id, name, arguments), None))
+        return [*pieces, (done_of(whole), None)]
+
+
+class WholeAsStream:
+    """A plain answer where a stream was asked for becomes a stream of one chunk."""
+
+    def __init__(self, stream: StreamDecoder) -> None:
+        self._stream = stream
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+    def end(self) -> Sequence[Piece]:
+        whole, body = completed(self._body)
+        top: Mapping[str, object] = FIELDS.decode(body)
+        usage = {**top, "object": CHUNK_OBJECT, "choices": []}
+        choices = [as_chunk(one) for one in whole.choices or ()]
+        chunk = {**top, "object": CHUNK_OBJECT, "choices": choices, "usage": None}
+        pieces: list[Piece] = []
+        self._stream.event(b"", msgspec.json.encode(chunk), pieces)
+        if whole.usage is not None:
+            self._stream.event(b"", msgspec.json.encode(usage), pieces)
+        self._stream.event(b"", b"[DONE]", pieces)
+        return pieces
+
+
+def as_chunk(choice: WholeChoice) -> dict[str, Any]:
+    logprobs = {} if choice.logprobs is None else {"logprobs": choice.logprobs}
+    finish = choice.finish_reason or "stop"
+    return {"index": choice.index, "delta": choice.message, "finish_reason": finish, **logprobs}
+
+
+def done_of(whole: Whole) -> Done:
+    usage = whole.usage.told() if whole.usage else None
+    timings = whole.timings.told() if whole.timings else None
+    return Done((whole.choices or [])[0].finish_reason, usage, timings)
