@@ -25,6 +25,7 @@ from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import NodeConfig
+from dpl_router.security.headers import Hosts
 from dpl_router.settings import Settings
 from dpl_router.telemetry.view import Check, FleetView
 from dpl_router.upstreams.clients import NodeClient
@@ -87,6 +88,7 @@ class Fittings:
         self.leases = Leases({})
         self.slots: dict[str, NodeSlots] = {}
         self.dispatcher: Dispatcher | None = None
+        self.hosts: Hosts | None = None
         self.apply(inventory)
 
     # What lease answers say of others (nodes.slots.Listener).
@@ -105,19 +107,21 @@ class Fittings:
     def on_check(self, node: str, models: Sequence[Listed] | None, problem: str | None) -> None:
         if node not in self.clients:
             return
-        was = self._view.check(node)
-        names = tuple(model.name for model in models or ())
-        self._view.on_check(node, Check(models is not None, names, problem))
-        self._core.on_check(node, models is not None, time.monotonic())
-        if was is None or was.ok != (models is not None):
-            log.info("node checked", node=node, ok=models is not None, why=problem)
+        was, now = self._view.check(node), time.monotonic()
+        check = Check(models is not None, tuple(models or ()), problem, now)
+        self._view.on_check(node, check)
+        self._core.on_check(node, check.ok, now)
+        if was is None or was.ok != check.ok:
+            log.info("node checked", node=node, ok=check.ok, why=problem)
+            self.tell_core()
+        elif check.ok and was.serves != check.serves:
             self.tell_core()
 
     def tell_core(self) -> None:
         """Give the core the fleet as the view has it now."""
         now = time.monotonic()
         self._core.on_facts(self._view.facts(now), now)
-        self._metrics.know_models(self._view.model_names())
+        self._metrics.know_models(self._view.known_names())
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
@@ -172,6 +176,8 @@ class Fittings:
         )
         if self.dispatcher is not None:
             self.dispatcher.timeouts = inventory.router.timeouts
+        if self.hosts is not None:
+            self.hosts.allow(inventory.router.allowed_hosts)
         self.tell_core()
 
     def _made(self, nodes: Sequence[Node], ttl: float) -> list[Fitting]:

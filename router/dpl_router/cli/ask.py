@@ -28,17 +28,21 @@ class Course:
 @click.command()
 @click.argument("model")
 @click.argument("question")
+@click.option(
+    "--max-tokens", type=click.IntRange(1, 1_000_000), help="The longest answer; else no limit."
+)
 @client.router_option
-def ask(model: str, question: str, url: str) -> None:
+def ask(model: str, question: str, max_tokens: int | None, url: str) -> None:
     """Ask MODEL one QUESTION; `auto` takes what is loaded."""
-    body = json.dumps(
-        {
-            "model": model,
-            "messages": [{"role": "user", "content": question}],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-    ).encode()
+    asked: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if max_tokens is not None:
+        asked["max_tokens"] = max_tokens
+    body = json.dumps(asked).encode()
     connection = client.connect(url, PATIENCE)
     course = Course(asked=time.monotonic())
     try:

@@ -113,7 +113,7 @@ def advice(answer: HTTPResponse) -> str:
     if answer.status in (401, 403):
         return "set DPL_API_KEY to a key that may do this (`dpl key new NAME --role user`)"
     if answer.status == 404:
-        return "`dpl get nodes -o wide` lists nodes and models"
+        return "`dpl get models` lists what there is"
     if wait := answer.getheader("retry-after"):
         return f"try again in {wait} s"
     return "`dpl get nodes` shows the nodes"

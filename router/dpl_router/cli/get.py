@@ -1,9 +1,9 @@
-"""`dpl get nodes`: what the router knows of its nodes, as a table or as data."""
+"""`dpl get nodes|models`: what the router knows, as a table or as data."""
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import rich_click as click
 
@@ -12,8 +12,9 @@ from dpl_router.cli import client
 AGAIN = 2.0
 """Seconds between two looks with -w."""
 
-Node = Mapping[str, Any]
-Column = tuple[str, Callable[[Node], str]]
+Row = Mapping[str, Any]
+Column = tuple[str, Callable[[Row], str]]
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 @click.group()
@@ -21,35 +22,64 @@ def get() -> None:
     """Show what there is."""
 
 
+def listing(verb: Verb) -> Verb:
+    """The options of every list."""
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["wide", "json", "yaml", "name"]),
+        help="wide: more columns. The others are for programs.",
+    )
+    watch = click.option("-w", "--watch", is_flag=True, help="Look again every 2 s until Ctrl-C.")
+    return output(watch(client.router_option(verb)))
+
+
 @get.command()
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["wide", "json", "yaml", "name"]),
-    help="wide: more columns. The others are for programs.",
-)
-@click.option("-w", "--watch", is_flag=True, help="Look again every 2 s until Ctrl-C.")
-@client.router_option
+@listing
 def nodes(output: str | None, watch: bool, url: str) -> None:
     """List the nodes."""
+    show(url, "/api/status/all", NODES, output, again=AGAIN if watch else None)
+
+
+@get.command()
+@listing
+def models(output: str | None, watch: bool, url: str) -> None:
+    """List the models: where each is loaded, and where else it could be."""
+    show(url, "/api/models", MODELS, output, again=AGAIN if watch else None)
+
+
+def show(
+    url: str,
+    path: str,
+    columns: tuple[Sequence[Column], Sequence[Column]],
+    output: str | None,
+    *,
+    again: float | None,
+) -> None:
+    """`columns`: the narrow ones and the wide ones; `again`: seconds, None = once."""
     while True:
-        click.echo(FORMATS[output](known_nodes(url)))
-        if not watch:
+        rows = known(url, path)
+        narrow, wide = columns
+        if output in FORMATS:
+            click.echo(FORMATS[output](rows))
+        else:
+            click.echo(table(narrow if output is None else wide, rows))
+        if again is None:
             return
-        time.sleep(AGAIN)
+        time.sleep(again)
         if output in (None, "wide"):
             click.echo()
 
 
-def known_nodes(url: str) -> Sequence[Node]:
-    """Raises: CallFailed where that is no list of nodes."""
-    known = client.get_json(url, "/api/status/all")
-    if not isinstance(known, list) or not all(is_node(each) for each in known):
+def known(url: str, path: str) -> Sequence[Row]:
+    """Raises: CallFailed where that is no list of things that have names."""
+    rows = client.get_json(url, path)
+    if not isinstance(rows, list) or not all(is_named(each) for each in rows):
         raise client.not_a_router(url)
-    return known
+    return rows
 
 
-def is_node(each: Any) -> bool:
+def is_named(each: Any) -> bool:
     return isinstance(each, dict) and isinstance(each.get("name"), str)
 
 
@@ -66,27 +96,55 @@ def since(seconds: float | None) -> str:
     return "never" if seconds is None else f"{seconds:.0f}s ago"
 
 
-def places(node: Node) -> str:
+def places(node: Row) -> str:
     slots = node.get("slots")
     return f"{node.get('in_flight') or 0}/{'?' if slots is None else slots}"
 
 
-def memory(node: Node) -> str:
+def memory(node: Row) -> str:
     known = node.get("memory") or {}
     return f"{size(known.get('used'))}/{size(known.get('total'))}" if known else "-"
 
 
-def gpu(node: Node) -> str:
+def gpu(node: Row) -> str:
     cards = node.get("gpu") or ()
     return ",".join(percent(card.get("percent")) for card in cards) or "-"
 
 
-def models(node: Node) -> str:
+def models_of(node: Row) -> str:
     """Those that can answer at once; `+3` tells how many more are installed but not loaded."""
     known = node.get("models") or ()
     loaded = [model["name"] for model in known if model.get("loaded") is not False]
     more = len(known) - len(loaded)
     return " ".join([",".join(loaded), f"+{more}" if more else ""]).strip() or "-"
+
+
+def loaded_on(model: Row) -> str:
+    """A server that does not say what is loaded serves what it lists."""
+    return ",".join(each["node"] for each in on(model) if each.get("loaded") is not False) or "-"
+
+
+def installed_on(model: Row) -> str:
+    return ",".join(each["node"] for each in on(model) if each.get("loaded") is False) or "-"
+
+
+def on(model: Row) -> Sequence[Row]:
+    """What nodes say of it."""
+    return [each for each in model.get("nodes") or () if isinstance(each.get("node"), str)]
+
+
+def said(model: Row, field: str) -> Sequence[Any]:
+    """Each node's word once, without those that do not tell."""
+    words = [each.get(field) for each in on(model)]
+    return list(dict.fromkeys(word for word in words if word is not None))
+
+
+def sizes(model: Row) -> str:
+    return size(max(said(model, "size"), default=None))
+
+
+def own_names(model: Row) -> str:
+    return ",".join(name for name in said(model, "name") if name != model["name"]) or "-"
 
 
 NARROW: Sequence[Column] = (
@@ -95,7 +153,7 @@ NARROW: Sequence[Column] = (
     ("BUSY", places),
     ("CPU", lambda node: percent(node.get("cpu"))),
     ("MEMORY", memory),
-    ("MODELS", models),
+    ("MODELS", models_of),
     ("MEASURED", lambda node: since(node.get("age"))),
 )
 WIDE: Sequence[Column] = (
@@ -108,26 +166,40 @@ WIDE: Sequence[Column] = (
 )
 
 
-def table(columns: Sequence[Column], known: Sequence[Node]) -> str:
+NODES = NARROW, WIDE
+NARROW_MODELS: Sequence[Column] = (
+    ("NAME", lambda model: str(model["name"])),
+    ("LOADED", loaded_on),
+    ("INSTALLED", installed_on),
+    ("SIZE", sizes),
+    ("CONTEXT", lambda model: ",".join(map(str, said(model, "context"))) or "-"),
+)
+WIDE_MODELS: Sequence[Column] = (
+    *NARROW_MODELS,
+    ("DIGEST", lambda model: ",".join(word[:12] for word in said(model, "digest")) or "-"),
+    ("OWN NAME", own_names),
+)
+MODELS = NARROW_MODELS, WIDE_MODELS
+
+
+def table(columns: Sequence[Column], known: Sequence[Row]) -> str:
     """Plain columns, as kubectl draws them: they survive a pipe."""
     rows = [[title for title, _ in columns]]
-    rows += [[client.printable(cell(node)) for _, cell in columns] for node in known]
+    rows += [[client.printable(cell(row)) for _, cell in columns] for row in known]
     widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
     lines = ("   ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)
 
 
-def as_yaml(known: Sequence[Node]) -> str:
+def as_yaml(known: Sequence[Row]) -> str:
     import yaml
 
     text: str = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
     return text.rstrip()
 
 
-FORMATS: Mapping[str | None, Callable[[Sequence[Node]], str]] = {
-    None: lambda known: table(NARROW, known),
-    "wide": lambda known: table(WIDE, known),
+FORMATS: Mapping[str | None, Callable[[Sequence[Row]], str]] = {
     "json": lambda known: json.dumps(known, indent=2),
     "yaml": as_yaml,
-    "name": lambda known: "\n".join(str(node["name"]) for node in known),
+    "name": lambda known: "\n".join(str(row["name"]) for row in known),
 }

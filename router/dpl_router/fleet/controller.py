@@ -1,18 +1,18 @@
-"""The fleet's endpoints under /api: status, overview, models, alerts, unlock."""
+"""The fleet's endpoints under /api: status, overview, alerts, unlock."""
 
-import asyncio
 from typing import Any
 
 from litestar import Controller, Request, get, post
 from litestar.di import NamedDependency
 
 from dpl_router.control import Control
-from dpl_router.fleet.schemas import ModelStatus, NodeStatus, Overview, Unlocked
+from dpl_router.fleet.audited import record
+from dpl_router.fleet.schemas import NodeStatus, Overview, Unlocked
 from dpl_router.fleet.service import Fleet
 from dpl_router.fleet.unlock import unlock_all
 from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.security.audit import AuditLog
-from dpl_router.security.guards import identity_of, operator, viewer
+from dpl_router.security.guards import operator, viewer
 from dpl_router.telemetry.alerts import Alert, active_alerts
 
 
@@ -43,11 +43,6 @@ class FleetController(Controller):
         """The fleet in a few numbers."""
         return fleet.overview()
 
-    @get("/models", guards=[viewer])
-    async def models(self, fleet: NamedDependency[Fleet]) -> list[ModelStatus]:
-        """Every model, merged over nodes."""
-        return fleet.models()
-
     @get("/alerts", guards=[viewer])
     async def alerts(self, alertmanager: NamedDependency[Alertmanager]) -> list[Alert]:
         """What Alertmanager holds active. Raises: Unavailable, when it is down."""
@@ -64,13 +59,5 @@ class FleetController(Controller):
         """Release every lease of every node, whoever holds it; written to the audit log."""
         outcomes = await unlock_all([node.name for node in fleet.status()], leases.clients)
         told = ", ".join(f"{each.node}: {each.outcome}" for each in outcomes)
-        client = request.scope.get("client")
-        await asyncio.to_thread(
-            audit.record,
-            identity_of(request.scope),
-            client[0] if client else "",
-            "unlock_all",
-            "every node",
-            told,
-        )
+        await record(request, audit, "unlock_all", "every node", told)
         return outcomes

@@ -58,7 +58,11 @@ class NodeStatus(msgspec.Struct, frozen=True):
 
 class ModelOnNode(msgspec.Struct, frozen=True):
     node: str
+    name: str
+    """The node's own name of it."""
     loaded: bool | None
+    context: int | None
+    """Tokens that it is loaded with."""
     size: int | None
     digest: str | None
 
@@ -67,6 +71,19 @@ class ModelStatus(msgspec.Struct, frozen=True):
     name: str
     loaded: bool
     nodes: list[ModelOnNode]
+
+
+class Started(msgspec.Struct, frozen=True):
+    node: str
+    model: str
+    seconds: float
+    """That the node took; next to nothing where the model was there."""
+
+
+class Unloaded(msgspec.Struct, frozen=True):
+    model: str
+    nodes: list[str]
+    """Those that had it in memory."""
 
 
 class Overview(msgspec.Struct, frozen=True):

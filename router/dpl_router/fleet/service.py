@@ -16,7 +16,8 @@ from dpl_router.inventory.types import Node
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.node import SLOTS
-from dpl_router.scheduling.types import NodeFacts
+from dpl_router.scheduling.types import ModelFacts, NodeFacts
+from dpl_router.telemetry.names import own_names
 from dpl_router.telemetry.sample import PeopleSample
 from dpl_router.telemetry.view import FleetView
 
@@ -43,7 +44,7 @@ class Fleet:
             ModelStatus(
                 name=name,
                 loaded=any(facts.loaded for _, facts in served),
-                nodes=[self._model_on(node, name, facts.loaded) for node, facts in served],
+                nodes=[self._model_on(node, name, facts) for node, facts in served],
             )
             for name, served in listed.items()
         ]
@@ -93,16 +94,25 @@ class Fleet:
             memory=_memory(people.memory, people.memory_total),
             gpu=_gpus(people),
             models=[
-                ServedModel(name, model.loaded, people.scores.get(name))
-                for name, model in facts.models.items()
+                ServedModel(name, facts.models[name].loaded, people.scores.get(place.own))
+                for name, place in own_names(self._view.names.on(node.name))
+                if name in facts.models
             ],
             age=self._view.age(node.name, now),
             labels=dict(node.labels),
         )
 
-    def _model_on(self, node: str, name: str, loaded: bool | None) -> ModelOnNode:
+    def _model_on(self, node: str, name: str, facts: ModelFacts) -> ModelOnNode:
         people = self._view.people(node) or PeopleSample()
-        return ModelOnNode(node, loaded, people.sizes.get(name), people.digests.get(name))
+        own, size = self._view.names.at(node, name).own, self._view.listed(node, name).size
+        return ModelOnNode(
+            node=node,
+            name=own,
+            loaded=facts.loaded,
+            context=facts.context,
+            size=size if size is not None else people.sizes.get(own),
+            digest=facts.identity,
+        )
 
 
 def _state(

@@ -12,6 +12,7 @@ from dpl_router.inventory.addresses import (
     Base,
     base_url,
 )
+from dpl_router.inventory.aliases import checked
 from dpl_router.inventory.document import Document, Place, read, spelled
 from dpl_router.inventory.mistakes import InventoryError
 from dpl_router.inventory.schema import LATER, SPELLINGS, json_schema
@@ -82,6 +83,8 @@ class _Reader:
             drain=self._seconds(drain, fields.get("drain"), options.drain),
             lease_ttl=self._seconds(lease, fields.get("lease_ttl"), options.lease_ttl),
             allowed_hosts=tuple(fields.get("allowed_hosts") or ()),
+            contexts=dict(fields.get("contexts") or {}),
+            auto_pull=bool(fields.get("auto_pull", False)),
         )
         if not 1.0 <= options.lease_ttl <= LONGEST_LEASE:
             self._document.wrong(lease, "is no usable time for a lease", "write 1s to 300s")
@@ -101,6 +104,8 @@ class _Reader:
             exporter_ca=self._exporter_ca((*place, "exporter_tls"), fields),
             slots=_slots(fields["slots"]) if "slots" in fields else defaults.slots,
             models=tuple(fields.get("models") or ()),
+            aliases=checked(self._document, (*place, "aliases"), fields.get("aliases") or {}),
+            remote_models=bool(fields.get("remote_models", False)),
             labels=dict(fields.get("labels") or {}),
             cordoned=bool(fields.get("cordoned", False)),
             api_key=self._secret((*place, "api_key"), fields),

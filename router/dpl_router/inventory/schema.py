@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 ENV = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
-LATER = frozenset({"weight", "schedule", "aliases", "contexts", "remote_models", "metrics"})
+LATER = frozenset({"weight", "schedule", "metrics"})
 SPELLINGS = {"llm_url": "url", "monitor_base_url": "exporter"}
 """What the project that DPL grew from called these fields."""
 
@@ -83,6 +83,11 @@ class DefaultFields(Struct, forbid_unknown_fields=True):
     slots: Slots = "auto"
 
 
+ModelName = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")]
+"""As servers write them: no blanks, ASCII."""
+Aliases = dict[ModelName, ModelName]
+Contexts = dict[ModelName, Annotated[int, Meta(ge=256, le=100_000_000)]]
+
 Labels = dict[
     Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")],
     Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./:-]{0,62}$")],
@@ -147,6 +152,24 @@ class NodeFields(Struct, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    aliases: (
+        Annotated[
+            Aliases,
+            Meta(
+                description="Our name for a model of this node and the node's own, like "
+                '{"qwen3:14b": Qwen3-14B-Q4_K_M.gguf}: one name for the same weights on different '
+                "kinds of server."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    remote_models: Annotated[
+        bool,
+        Meta(
+            description="Count models that the node itself asks elsewhere (Ollama's cloud models) "
+            "as its own: true or false."
+        ),
+    ] = False
     labels: (
         Annotated[
             Labels,
@@ -222,6 +245,23 @@ class RouterFields(Struct, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    contexts: (
+        Annotated[
+            Contexts,
+            Meta(
+                description="The context with which a model is loaded where the choice is ours, "
+                'in tokens from 256, like {"qwen3:14b": 16384}; a request may name a larger one.'
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    auto_pull: Annotated[
+        bool,
+        Meta(
+            description="Pull a model that no node has, for the request that names it: "
+            "true or false."
+        ),
+    ] = False
 
 
 class File(Struct, forbid_unknown_fields=True):
@@ -240,7 +280,10 @@ class File(Struct, forbid_unknown_fields=True):
     router: (
         Annotated[
             RouterFields,
-            Meta(description="The router: a mapping of timeouts, lease_ttl, drain, allowed_hosts."),
+            Meta(
+                description="The router: a mapping of timeouts, lease_ttl, drain, allowed_hosts, "
+                "contexts, auto_pull."
+            ),
         ]
         | UnsetType
     ) = UNSET

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_CONTEXTS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Node:
     """At most so many requests of ours at once; None = what the exporter says."""
     models: tuple[str, ...] = ()
     """Globs of the models that may be used here; empty = all."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Our name for a model -> the node's own."""
+    remote_models: bool = False
+    """What the node asks elsewhere counts as its own."""
     labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     cordoned: bool = False
     api_key: str | None = field(default=None, repr=False)
@@ -60,6 +65,10 @@ class RouterOptions:
     drain: float = 30.0
     allowed_hosts: tuple[str, ...] = ()
     """Names, beside loopback and the listen address, by which callers may know the router."""
+    contexts: Mapping[str, int] = field(default_factory=lambda: NO_CONTEXTS)
+    """Model -> tokens with which it is loaded where the choice is ours."""
+    auto_pull: bool = False
+    """A model that no node has is pulled for the request that names it."""
 
 
 @dataclass(frozen=True, slots=True)

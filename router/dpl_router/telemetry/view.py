@@ -1,15 +1,18 @@
 """The fleet as last known, with its age: what every decision and every page reads."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import structlog
 
 from dpl_router.inventory.types import Inventory, Node
+from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, ViewMetrics
 from dpl_router.scheduling.types import ModelFacts, NodeFacts
+from dpl_router.telemetry.names import Names
+from dpl_router.telemetry.reloads import Reloads
 from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
 
 STALE_SCRAPES = 3
@@ -24,9 +27,16 @@ class Check:
     """The router's own look at a node: it answered, and what it serves."""
 
     ok: bool
-    models: tuple[str, ...] = ()
+    models: tuple[Listed, ...] = ()
     problem: str | None = None
     """Why not, for people; None where it answered."""
+    at: float = 0.0
+    """When it was said what it serves, on the monotonic clock."""
+
+    @property
+    def serves(self) -> frozenset[tuple[str, bool | None, int | None]]:
+        """What of it the choice of a node goes by."""
+        return frozenset((model.name, model.loaded, model.context) for model in self.models)
 
 
 class FleetView:
@@ -40,19 +50,28 @@ class FleetView:
         self._samples: dict[str, NodeSample] = {}
         self._people: dict[str, PeopleSample] = {}
         self._checks: dict[str, Check] = {}
+        self._looks: dict[str, dict[str, Listed]] = {}
+        """Of the checks: node -> its own name of a model -> what it says of it."""
+        self._listed: dict[str, tuple[str, ...]] = {}
+        """Node -> its own names of what it serves, by all sources."""
         self._crowded: set[str] = set()
         """Nodes of which it was said that not all their models are known."""
         self.mode: Mode = "blind"
         self.inventory = inventory
+        self.names = Names()
+        self.reloads = Reloads()
+        self._list_all()
 
     def reload(self, inventory: Inventory) -> None:
         """What is known of a node that stays is kept."""
         self.inventory = inventory
         names = {node.name for node in inventory.nodes}
-        for known in (self._samples, self._people, self._checks):
+        for known in (self._samples, self._people, self._checks, self._looks, self._listed):
             for gone in known.keys() - names:
                 del known[gone]
         self._crowded &= names
+        self.reloads.forget(names)
+        self._list_all()
 
     def on_samples(self, mode: Mode, samples: Mapping[str, NodeSample], now: float) -> None:
         """A node without a sample time in this answer keeps its last sample, which ages."""
@@ -64,6 +83,7 @@ class FleetView:
                 kept = self._some(node, sample.models)
                 sample.models = {name: sample.models[name] for name in kept}
                 self._samples[node] = sample
+        self._list(node for node in self.inventory.nodes if node.name in samples)
         newest = max((s.sampled_at or 0.0 for s in self._samples.values()), default=None)
         self._metrics.mode(mode)
         self._metrics.snapshot_nodes.set(sum(self.fresh(node, now) for node in self._samples))
@@ -80,10 +100,16 @@ class FleetView:
     def on_check(self, node: str, check: Check) -> None:
         """A node that does not answer keeps the models that it had."""
         known = self._checks.get(node)
-        models = check.models if check.ok or known is None else known.models
-        self._checks[node] = Check(check.ok, self._some(node, models), check.problem)
+        if not check.ok and known is not None:
+            check = replace(check, models=known.models, at=known.at)
+        look = {model.name: model for model in check.models}
+        self._looks[node] = look = {name: look[name] for name in self._some(node, look)}
+        self._checks[node] = replace(check, models=tuple(look.values()))
+        if check.ok:
+            self.reloads.looked(node, self._checks[node].models, check.at)
+        self._list(one for one in self.inventory.nodes if one.name == node)
 
-    def _some(self, node: str, models: Collection[str]) -> tuple[str, ...]:
+    def _some(self, node: str, models: Mapping[str, object]) -> tuple[str, ...]:
         """The first `MOST_MODELS` by name, or all as they come."""
         if len(models) <= MOST_MODELS:
             return tuple(models)
@@ -91,6 +117,28 @@ class FleetView:
             self._crowded.add(node)
             log.warning("too many models", node=node, listed=len(models), kept=MOST_MODELS)
         return tuple(sorted(models)[:MOST_MODELS])
+
+    def _list_all(self) -> None:
+        self._list(self.inventory.nodes)
+        self.names.learn(self._listed, self.inventory)
+
+    def _list(self, nodes: Iterable[Node]) -> None:
+        """What these nodes serve may have changed."""
+        changed = False
+        for node in nodes:
+            names = tuple(sorted(self._names_of(node))[:MOST_MODELS])
+            changed = changed or self._listed.get(node.name) != names
+            self._listed[node.name] = names
+        if changed:
+            self.names.learn(self._listed, self.inventory)
+
+    def _names_of(self, node: Node) -> Iterator[str]:
+        sample, look = self._samples.get(node.name), self._looks.get(node.name, {})
+        told = sample.models.items() if sample is not None else ()
+        for name in {name for name, model in told if model.loaded is not None}.union(look):
+            elsewhere = name in look and look[name].remote and not node.remote_models
+            if not elsewhere and _allowed(name, node):
+                yield name
 
     def fresh(self, node: str, now: float) -> bool:
         """The node's sample is younger than three scrapes."""
@@ -130,8 +178,17 @@ class FleetView:
         return [self._facts_of(node, now) for node in self.inventory.nodes]
 
     def model_names(self) -> list[str]:
-        """Every name that some node serves, loaded or not."""
-        return list(self.models(time.monotonic()))
+        """Every name by which some node serves a model, loaded or not."""
+        return self.names.all()
+
+    def known_names(self) -> set[str]:
+        """Ours and the nodes' own."""
+        return {*self.names.all(), *(name for names in self._listed.values() for name in names)}
+
+    def listed(self, node: str, name: str) -> Listed:
+        """What the node says of a model of ours; nothing but its own name where it says nothing."""
+        own = self.names.at(node, name).own
+        return self._looks.get(node, {}).get(own) or Listed(own)
 
     def models(self, now: float) -> dict[str, list[tuple[str, ModelFacts]]]:
         """Model name -> (node, facts), over all nodes; names sorted."""
@@ -166,21 +223,42 @@ class FleetView:
     def _models_of(
         self, node: Node, sample: NodeSample, fresh: bool
     ) -> Iterator[tuple[str, ModelFacts]]:
-        check = self._checks.get(node.name)
-        listed = check.models if check is not None else ()
-        names = {name for name, model in sample.models.items() if model.loaded is not None}
-        for name in sorted(names.union(listed))[:MOST_MODELS]:
-            if _allowed(name, node.models):
-                known = sample.models.get(name) or ModelSample()
-                yield (
-                    name,
-                    ModelFacts(
-                        loaded=known.loaded,
-                        running=known.running if fresh else None,
-                        waiting=known.waiting if fresh else None,
-                        decode=known.decode,
-                    ),
-                )
+        """By our names. Requests are told of each model once, also where it has several."""
+        counted: set[str] = set()
+        for name, (own, _) in self.names.on(node.name).items():
+            facts = self._model_facts(node.name, own, sample)
+            yield (
+                name,
+                facts
+                if fresh and own not in counted
+                else replace(facts, running=None, waiting=None),
+            )
+            counted.add(own)
+
+    def _model_facts(self, node: str, own: str, sample: NodeSample) -> ModelFacts:
+        known = sample.models.get(own) or ModelSample()
+        check, look = self._checks.get(node), self._looks.get(node, {}).get(own) or Listed(own)
+        people = self._people.get(node) or PeopleSample()
+        looked = check.at if check is not None and check.ok and look.loaded is not None else None
+        if looked is not None and known.loaded is not None and looked < (sample.sampled_at or 0.0):
+            looked = None  # the sample is younger
+        return ModelFacts(
+            loaded=known.loaded if looked is None else look.loaded,
+            seen_at=looked,
+            running=known.running,
+            waiting=known.waiting,
+            context=look.context,
+            memory=_needs(look.size or people.sizes.get(own), people),
+            identity=look.digest or people.digests.get(own),
+            decode=known.decode,
+        )
+
+
+def _needs(size: int | None, people: PeopleSample) -> int | None:
+    """Bytes of the accelerator's memory. What is larger than all of it is split by the engine, so
+    that nobody knows what it needs there."""
+    total = sum(gpu.memory_total or 0 for gpu in people.gpus.values())
+    return None if size is None or 0 < total < size else size
 
 
 def _unsaid(node: Node) -> int | None:
@@ -189,8 +267,10 @@ def _unsaid(node: Node) -> int | None:
     return 1 if node.kind == "ollama" and node.slots is None else None
 
 
-def _allowed(name: str, globs: Sequence[str]) -> bool:
-    return not globs or any(fnmatchcase(name, glob) for glob in globs)
+def _allowed(name: str, node: Node) -> bool:
+    """By its own name, or by one that nodes.yaml gives it."""
+    names = [name, *(ours for ours, own in node.aliases.items() if own == name)]
+    return not node.models or any(fnmatchcase(one, glob) for one in names for glob in node.models)
 
 
 def _busy_share(before: PeopleSample, after: PeopleSample) -> float | None:

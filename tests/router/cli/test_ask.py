@@ -34,6 +34,17 @@ def test_the_answer_is_data_and_the_rest_is_talk(dpl: Run, router: Scripted) -> 
     assert json.loads(body)["stream"] is True
 
 
+def test_the_longest_answer_is_the_callers_to_say(dpl: Run, router: Scripted) -> None:
+    router.body = event("a") + DONE
+
+    dpl("ask", "auto", "x", url=router.url)
+    dpl("ask", "auto", "x", "--max-tokens", "7", url=router.url)
+    refused = dpl("ask", "auto", "x", "--max-tokens", "0", url=router.url)
+
+    assert [json.loads(body).get("max_tokens") for _, _, body in router.asked] == [None, 7]
+    assert refused.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
@@ -57,7 +68,7 @@ def test_half_an_answer_is_no_success(dpl: Run, router: Scripted, rest: bytes, s
 @pytest.mark.parametrize(
     ("status", "headers", "said"),
     [
-        (404, {}, "`dpl get nodes -o wide`"),
+        (404, {}, "`dpl get models`"),
         (503, {"retry-after": "7"}, "try again in 7 s"),
         (502, {}, "`dpl get nodes`"),
     ],

@@ -1,4 +1,4 @@
-"""`dpl get nodes`."""
+"""`dpl get nodes` and `dpl get models`."""
 
 import json
 
@@ -144,3 +144,60 @@ def test_a_nodes_words_do_not_move_the_cursor(dpl: Run, router: Scripted) -> Non
     router.body = json.dumps([{**NODES[1], "name": "a\x1b[2J"}]).encode()
 
     assert "\x1b" not in dpl("get", "nodes", url=router.url).stdout
+
+
+MODELS = [
+    {
+        "name": "qwen3:8b",
+        "loaded": True,
+        "nodes": [
+            {
+                "node": "gpu-1",
+                "name": "Qwen3-8B.gguf",
+                "loaded": None,
+                "context": None,
+                "size": None,
+                "digest": None,
+            },
+            {
+                "node": "mac-1",
+                "name": "qwen3:8b",
+                "loaded": True,
+                "context": 16384,
+                "size": 5 * 2**30,
+                "digest": "0123456789abcdef",
+            },
+            {
+                "node": "mac-2",
+                "name": "qwen3:8b",
+                "loaded": False,
+                "context": None,
+                "size": 5 * 2**30,
+                "digest": "0123456789abcdef",
+            },
+        ],
+    },
+    {"name": "nowhere", "loaded": False, "nodes": []},
+]
+
+
+def test_models_are_shown_with_where_they_are(dpl: Run, router: Scripted) -> None:
+    router.body = json.dumps(MODELS).encode()
+
+    lines = dpl("get", "models", url=router.url).stdout.splitlines()
+    wide = dpl("get", "models", "-o", "wide", url=router.url).stdout.splitlines()
+
+    assert [[cell.strip() for cell in columns(line)] for line in lines] == [
+        ["NAME", "LOADED", "INSTALLED", "SIZE", "CONTEXT"],
+        ["qwen3:8b", "gpu-1,mac-1", "mac-2", "5.0G", "16384"],
+        ["nowhere", "-", "-", "-", "-"],
+    ]
+    assert [cell.strip() for cell in columns(wide[1])][5:] == ["0123456789ab", "Qwen3-8B.gguf"]
+    assert router.asked[0][0] == "/api/models"
+
+
+def test_models_as_data_are_what_the_router_said(dpl: Run, router: Scripted) -> None:
+    router.body = json.dumps(MODELS).encode()
+
+    assert json.loads(dpl("get", "models", "-o", "json", url=router.url).stdout) == MODELS
+    assert dpl("get", "models", "-o", "name", url=router.url).stdout == "qwen3:8b\nnowhere\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dpl_router.inventory.types import Inventory, RouterOptions, Timeouts
-from tests.router.inventory.files import GOOD, loaded, node
+from tests.router.inventory.files import GOOD, loaded, mistakes, node
 
 TLS = Path(__file__).parents[1] / "upstreams" / "tls"
 
@@ -144,3 +144,36 @@ def test_a_link_local_node_is_taken_where_the_file_insists(tmp_path: Path) -> No
     text = "version: 1\nnodes:\n- {name: a, url: 'http://169.254.7.7:1', allow_link_local: true}\n"
 
     assert loaded(tmp_path, text).nodes[0].exporter == "http://169.254.7.7:8001"
+
+
+def test_one_name_may_stand_for_the_same_weights_on_different_servers(tmp_path: Path) -> None:
+    text = (
+        "version: 1\nnodes:\n"
+        "- {name: a, url: 'http://h', aliases: {'qwen3:14b': Qwen3-14B.gguf, small: Qwen3-1B}}\n"
+        "- {name: b, url: 'http://i', remote_models: true}\n"
+    )
+
+    a, b = loaded(tmp_path, text).nodes
+
+    assert a.aliases == {"qwen3:14b": "Qwen3-14B.gguf", "small": "Qwen3-1B"}
+    assert (a.remote_models, b.remote_models) == (False, True)
+    assert b.aliases == {}
+
+
+def test_aliases_that_lead_to_each_other_are_a_mistake_of_both(tmp_path: Path) -> None:
+    told = mistakes(tmp_path, node("aliases: {a: b, b: a}"))
+
+    assert len(told) == 2
+    assert all("is an alias itself" in line for line in told)
+
+
+def test_contexts_and_pulls_are_the_operators_word(tmp_path: Path) -> None:
+    text = node("").rstrip() + "\nrouter: {contexts: {'qwen3:14b': 16384}, auto_pull: true}\n"
+
+    router = loaded(tmp_path, text).router
+
+    assert router.contexts == {"qwen3:14b": 16384}
+    assert router.auto_pull
+    assert mistakes(tmp_path, text.replace("16384", "100"))[0].startswith(
+        "nodes.yaml:5:34 router.contexts['qwen3:14b'] 100 does not fit"
+    )

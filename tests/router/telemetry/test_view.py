@@ -1,12 +1,16 @@
 """What the view makes of nodes about which nobody told it something."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import structlog.testing
 from prometheus_client import CollectorRegistry
 
-from dpl_router.inventory.types import Inventory, Node
+from dpl_router.inventory.types import Inventory, Node, RouterOptions
+from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
-from dpl_router.telemetry.sample import NodeSample
+from dpl_router.telemetry.sample import Gpu, NodeSample, PeopleSample
 from dpl_router.telemetry.view import MOST_MODELS, Check, FleetView
 
 
@@ -34,7 +38,7 @@ def test_an_ollama_of_which_no_exporter_tells_has_one_slot(
 def test_a_node_that_lists_too_many_models_keeps_some_and_it_is_said_once() -> None:
     """Each name costs at every poll: one broken node must not slow the others."""
     view = FleetView(Inventory((Node("a", "http://h"),)), RouterMetrics(CollectorRegistry()).view)
-    names = tuple(f"m{number:05}" for number in reversed(range(MOST_MODELS + 5)))
+    names = tuple(Listed(f"m{number:05}") for number in reversed(range(MOST_MODELS + 5)))
     scraped = NodeSample(sampled_at=1.0)
     for number in range(MOST_MODELS + 5):
         scraped.model(f"s{number:05}").loaded = True
@@ -66,3 +70,104 @@ def test_what_the_engine_does_not_count_is_not_known() -> None:
     models = view.facts(1.0)[0].models
 
     assert (models["untold"].running, models["told"].running) == (None, 2)
+
+
+def a_view(*nodes: Node, **router: Any) -> FleetView:
+    inventory = Inventory(nodes or (Node("a", "http://h"),), RouterOptions(**router))
+    return FleetView(inventory, RouterMetrics(CollectorRegistry()).view)
+
+
+def sampled(view: FleetView, at: float, models: Mapping[str, bool], **more: Any) -> None:
+    sample = NodeSample(sampled_at=at, up=True, **more)
+    for name, loaded in models.items():
+        sample.model(name).loaded = loaded
+    view.on_samples("direct", {"a": sample}, at)
+
+
+def test_what_the_node_said_itself_is_known_without_an_exporter() -> None:
+    view = a_view()
+    view.on_check("a", Check(True, (Listed("m", True, 4096, 10, "sha"), Listed("n")), at=5.0))
+
+    models = view.facts(6.0)[0].models
+
+    m, n = models["m"], models["n"]
+    assert (m.loaded, m.seen_at, m.context, m.memory, m.identity) == (True, 5.0, 4096, 10, "sha")
+    assert (n.loaded, n.seen_at, n.context, n.memory, n.identity) == (None, None, None, None, None)
+    assert view.listed("a", "m").digest == "sha"
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "sampled_at", "loaded"), [(5.0, 4.0, True), (5.0, 6.0, False)]
+)
+def test_of_two_who_say_what_is_loaded_the_younger_is_believed(
+    looked_at: float, sampled_at: float, loaded: bool
+) -> None:
+    view = a_view()
+    view.on_check("a", Check(True, (Listed("m", loaded=True),), at=looked_at))
+    sampled(view, sampled_at, {"m": False})
+
+    assert view.facts(7.0)[0].models["m"].loaded is loaded
+
+
+def test_a_node_that_answers_no_more_is_not_believed_to_have_anything_loaded() -> None:
+    view = a_view()
+    view.on_check("a", Check(True, (Listed("m", loaded=True),), at=5.0))
+    view.on_check("a", Check(False, (), "gone", at=9.0))
+
+    assert view.facts(9.0)[0].models["m"].loaded is None
+
+
+def test_what_a_node_asks_elsewhere_is_no_capacity_unless_it_is_admitted() -> None:
+    models = (Listed("here"), Listed("big-cloud", remote=True))
+    for admitted, names in ((False, ["here"]), (True, ["big-cloud", "here"])):
+        view = a_view(Node("a", "http://h", remote_models=admitted))
+        sampled(view, 1.0, {"big-cloud": True})
+        view.on_check("a", Check(True, models, at=2.0))
+
+        assert view.model_names() == names
+
+
+def test_requests_are_told_once_of_a_model_that_has_two_names() -> None:
+    """Else the core would see twice as much of others' work."""
+    view = a_view(Node("a", "http://h", aliases={"ours": "own.gguf"}))
+    sample = NodeSample(sampled_at=1.0, up=True)
+    sample.model("own.gguf").loaded = True
+    sample.model("own.gguf").running = 2
+    view.on_samples("promql", {"a": sample}, 1.0)
+
+    models = view.facts(1.0)[0].models
+
+    assert (models["own.gguf"].running, models["ours"].running) == (2, None)
+    assert models["ours"].loaded is True
+
+
+def test_an_alias_may_be_what_the_nodes_globs_name() -> None:
+    node = Node("a", "http://h", models=("qwen3:*",), aliases={"qwen3:8b": "own.gguf"})
+    view = a_view(node)
+    view.on_check("a", Check(True, (Listed("own.gguf"), Listed("other")), at=1.0))
+
+    assert view.model_names() == ["own.gguf", "qwen3:8b"]
+
+
+@pytest.mark.parametrize(("size", "needs"), [(8, 8), (12, 12), (13, None)])
+def test_what_is_larger_than_the_accelerator_is_split_so_its_need_is_unknown(
+    size: int, needs: int | None
+) -> None:
+    """Ollama runs such a model with a part of it on the CPU: no reason to refuse it."""
+    view = a_view()
+    view.on_people({"a": PeopleSample(gpus={"0": Gpu(memory_total=12)})})
+    view.on_check("a", Check(True, (Listed("m", size=size),), at=1.0))
+
+    assert view.facts(1.0)[0].models["m"].memory == needs
+
+
+def test_a_reload_of_nodes_yaml_changes_names_at_once() -> None:
+    view = a_view()
+    view.on_check("a", Check(True, (Listed("own"),), at=1.0))
+    view.reload(
+        Inventory(
+            (Node("a", "http://h", aliases={"ours": "own"}),), RouterOptions(contexts={"own": 512})
+        )
+    )
+
+    assert view.names.at("a", "ours") == ("own", 512)

@@ -1,0 +1,59 @@
+"""A model on its way to a node: the progress that the node tells, line by line."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.upstreams.base import Request
+from dpl_router.upstreams.clients import NodeClient
+from dpl_router.upstreams.ndjson import NdjsonReader
+from dpl_router.upstreams.stream import Timeouts
+
+PATIENCE = Timeouts(connect=5.0, first_byte=60.0, idle=600.0, total=86400.0)
+"""Seconds. A node is silent while it checks many gigabytes; a day is for slow lines."""
+ERROR_BODY = 64 * 1024
+SUCCESS = "success"
+
+Progress = Mapping[str, object]
+"""As Ollama tells it: `status`, and while a layer comes `digest`, `total`, `completed` in bytes."""
+
+
+async def pulled(client: NodeClient, request: Request) -> AsyncGenerator[Progress, None]:
+    """Until the node says that it has the model. Leaving early stops the node's download.
+
+    Raises: UpstreamRefused with the node's words where it fails, UpstreamError.
+    """
+    stream, lines = client.ask(request, PATIENCE), NdjsonReader()
+    try:
+        head = await stream.head()
+        if head.status != 200:
+            raise client.dialect.refusal(head, await stream.read_start(ERROR_BODY))
+        more = True
+        while more:
+            if data := stream.take():
+                found = lines.feed(data)
+            else:
+                more = await stream.more()
+                found = [] if more else lines.end()
+            for progress in read(found):
+                yield progress
+                if progress.get("status") == SUCCESS:
+                    return
+        raise UpstreamBroke("the node ended the pull without success")
+    finally:
+        stream.close()
+
+
+def read(lines: list[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            progress = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UpstreamBroke("the node told no JSON of its pull") from error
+        if not isinstance(progress, dict):
+            raise UpstreamBroke("the node told no object of its pull")
+        if "error" in progress:
+            raise UpstreamRefused(f"the pull failed: {str(progress['error'])[:200]}", 200)
+        yield progress
