@@ -10,17 +10,23 @@ from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
 from dpl_router.control import Control
+from dpl_router.diagnostics.checks import Doctor
 from dpl_router.diagnostics.controller import DiagnosticsController, ProbesController
+from dpl_router.diagnostics.debug import DebugController
+from dpl_router.diagnostics.info import About
 from dpl_router.diagnostics.metrics_page import MetricsPage
 from dpl_router.diagnostics.promql import PromqlDoor
+from dpl_router.diagnostics.schema import SchemaController
 from dpl_router.dispatch import Dispatcher
 from dpl_router.fittings import Fittings
 from dpl_router.fleet.controller import Alertmanager, FleetController, Leases
+from dpl_router.fleet.models import FleetModelsController
 from dpl_router.fleet.service import Fleet
 from dpl_router.front.direct import direct
 from dpl_router.inventory.types import Inventory
 from dpl_router.lifespan import Lifespan
 from dpl_router.metrics import RouterMetrics
+from dpl_router.models import Models
 from dpl_router.nodes.health import HealthChecks
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.assets import Assets
@@ -39,7 +45,11 @@ from dpl_router.security.headers import FrontDoor, Hosts
 from dpl_router.security.keys import KeyRing, Role
 from dpl_router.security.limits import WrongKeys
 from dpl_router.settings import Settings
-from dpl_router.surfaces.openai import ModelsController, chat_completions
+from dpl_router.surfaces import ollama, ollama_pull, openai_calls, passthrough
+from dpl_router.surfaces.ollama_models import OllamaModelsController
+from dpl_router.surfaces.ollama_show import Shelf, show
+from dpl_router.surfaces.openai import chat_completions
+from dpl_router.surfaces.openai_models import ModelsController
 from dpl_router.surfaces.relay import Streams
 from dpl_router.surfaces.seed import seed_chat
 from dpl_router.telemetry.poll import Poller
@@ -47,7 +57,21 @@ from dpl_router.telemetry.prometheus import PrometheusSource
 from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.transport import Sweeper
 
-HOT = {"/v1/chat/completions": chat_completions, "/api/chat/completions": seed_chat}
+HOT = (
+    chat_completions,
+    seed_chat,
+    openai_calls.completions,
+    openai_calls.embeddings,
+    passthrough.responses,
+    passthrough.messages,
+    passthrough.count_tokens,
+    passthrough.rerank,
+    passthrough.transcriptions,
+    ollama.chat,
+    ollama.generate,
+    ollama.embed,
+    ollama.embeddings,
+)
 """What is served past the framework (and by it, where a path is only nearly one of these)."""
 
 
@@ -73,21 +97,27 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     sweeper, streams = Sweeper(), Streams(settings.heartbeat)
     fittings = Fittings(settings, inventory, view, core, metrics, sweeper)
     dispatcher = Dispatcher(
-        core, fittings.clients, fittings.slots, metrics, inventory.router.timeouts
+        core, fittings.clients, fittings.slots, metrics, inventory.router.timeouts, view
     )
     fittings.dispatcher = dispatcher
     prometheus = Control(settings.prometheus_url) if settings.prometheus_url else None
     alertmanager = Control(settings.alertmanager_url) if settings.alertmanager_url else None
     source = PrometheusSource(prometheus, metrics.view) if prometheus else None
     fleet, dead_man = Fleet(view, core), DeadMan(metrics.view)
+    checks = HealthChecks(fittings.list_models, fittings.on_check, interval=settings.check_interval)
+    models = Models(core, view, fittings.clients, fittings.slots, checks.once)
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
     board = Board(scenery, make_engine())
+    audit = AuditLog(Path(settings.data_dir) / "audit.jsonl", time.time)
     state = State(
         {
             "keyring": keyring,
             "wrong_keys": WrongKeys(time.monotonic),
             "dispatcher": dispatcher,
+            "models": models,
+            "shelf": Shelf(view, fittings.clients),
+            "audit": audit,
             "streams": streams,
             "live": Live(board, lambda: dispatcher.draining),
         }
@@ -97,35 +127,42 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         state=state,
         fittings=fittings,
         poller=Poller(view, metrics.view, source, fittings.exporters),
-        checks=HealthChecks(
-            fittings.list_models,
-            fittings.on_check,
-            interval=settings.check_interval,
-        ),
-        runners=(sweeper.run, streams.run, dispatcher.run, alert_watch.run),
+        checks=checks,
+        runners=(sweeper.run, streams.run, dispatcher.run, models.run, alert_watch.run),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
     services = {
         "view": view,
         "dispatcher": dispatcher,
+        "models": models,
         "fleet": fleet,
         "leases": fittings.leases,
         "alertmanager": Alertmanager(alertmanager),
-        "audit": AuditLog(Path(settings.data_dir) / "audit.jsonl", time.time),
+        "audit": audit,
         "dead_man": dead_man,
-        "page": MetricsPage(metrics, core),
+        "page": MetricsPage(metrics, core, view.names),
         "promql": PromqlDoor(prometheus, metrics),
+        "about": About(settings, view, core, dispatcher),
+        "doctor": Doctor(
+            view, core, lambda: metrics.config_reloaded.value == 1, keys=keyring is not None
+        ),
         "board": board,
         "assets": Assets(),
     }
     litestar = Litestar(
         route_handlers=[
-            chat_completions,
-            seed_chat,
+            *HOT,
+            show,
+            ollama_pull.pull,
+            ollama_pull.RefusedController,
             ModelsController,
+            OllamaModelsController,
             FleetController,
+            FleetModelsController,
             RemediationController,
             DiagnosticsController,
+            SchemaController,
+            DebugController,
             ProbesController,
             PagesController,
             events,
@@ -139,8 +176,10 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         logging_config=None,
     )
 
-    hosts = Hosts(settings.listen, lambda: fittings.inventory.router.allowed_hosts)
-    hot = {path: direct(litestar, handler.fn, Role.USER) for path, handler in HOT.items()}
+    hosts = fittings.hosts = Hosts(settings.listen, inventory.router.allowed_hosts)
+    hot = {
+        path: direct(litestar, handler.fn, Role.USER) for handler in HOT for path in handler.paths
+    }
     return Router(
         FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=hot), litestar, dispatcher
     )

@@ -19,7 +19,7 @@ from dpl_router.errors import (
     Unsupported,
     UpstreamError,
 )
-from dpl_router.surfaces import openai
+from dpl_router.surfaces import anthropic, ollama_words, openai
 
 log = structlog.get_logger()
 
@@ -27,7 +27,12 @@ PROBLEM = "application/problem+json"
 
 
 def envelope(path: str, error: DplError) -> tuple[str, bytes]:
-    """(content type, body): OpenAI's under /v1, problem+json (RFC 9457) everywhere else."""
+    """(content type, body): Ollama's on its paths, OpenAI's under /v1 (but for what is
+    Anthropic's there), problem+json (RFC 9457) everywhere else."""
+    if path.rstrip("/") in ollama_words.PATHS or path.startswith(ollama_words.BLOBS):
+        return "application/json; charset=utf-8", ollama_words.error_body(error)
+    if path.rstrip("/") in anthropic.PATHS:
+        return "application/json", anthropic.error_body(error)
     if path == "/v1" or path.startswith("/v1/"):
         return "application/json", openai.error_body(error)
     problem = {

@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from dpl_router.pages.scene import NodeRow, Scene, Scenery
 
-Page = Literal["overview", "chat"]
+Page = Literal["overview", "chat", "schema"]
 
 KEEP_SECONDS = 1.0
 NODES = "nodes"
 PIECES: Mapping[Page, tuple[str, ...]] = {
     "overview": ("headline", "banners", "alerts", "status"),
     "chat": ("banners", "models", "status"),
+    "schema": ("banners", "status"),
 }
 
 

@@ -14,7 +14,7 @@ from dpl_router.security.guards import viewer
 
 OPEN = {"open": True}
 FRESH = {"cache-control": "private, no-cache", "vary": "accept"}
-ALIVE = "DPL is running"
+ALIVE = "Ollama is running"
 
 
 def wants_page(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
@@ -36,7 +36,7 @@ class PagesController(Controller):
     async def overview(
         self, request: Request[Any, Any, Any], board: NamedDependency[Board]
     ) -> Response[str]:
-        """The fleet now; one line of plain text for what is no browser."""
+        """The fleet now; for what is no browser the line that Ollama's clients probe for."""
         if not wants_page(request):
             return Response(ALIVE, media_type=MediaType.TEXT, headers=FRESH)
         return _page(board, "overview")
@@ -48,6 +48,11 @@ class PagesController(Controller):
     @get("/chat", guards=[viewer])
     async def chat(self, board: NamedDependency[Board]) -> Response[str]:
         return _page(board, "chat")
+
+    @get("/schema", guards=[viewer])
+    async def schema(self, board: NamedDependency[Board]) -> Response[str]:
+        """The API in a list; for programs there is /schema/openapi.json."""
+        return _page(board, "schema")
 
     @get("/static/{name:str}", opt=OPEN)
     async def static(

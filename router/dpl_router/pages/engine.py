@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dpl_router import __version__
+from dpl_router.diagnostics.operations import OPERATIONS
 from dpl_router.pages import words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -21,6 +22,7 @@ def make_engine() -> Environment:
         auto_reload=False,
     )
     engine.globals["version"] = __version__
+    engine.globals["operations"] = OPERATIONS
     for function in (
         words.gib,
         words.whole,

@@ -67,7 +67,7 @@ class Live:
 
 @asgi("/events", guards=[viewer], copy_scope=False)
 async def events(scope: HTTPScope, receive: Receive, send: Send) -> None:
-    """One stream a page (`?page=overview|chat`); the first event holds every piece."""
+    """One stream a page (`?page=overview|chat|schema`); the first event holds every piece."""
     if scope["method"] != "GET":
         raise MethodNotAllowed(f"{scope['method']} is not served here; send a GET", ["GET"])
     state = scope["app"].state

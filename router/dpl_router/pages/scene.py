@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dpl_router.fleet.schemas import ModelStatus, NodeStatus, Overview
+from dpl_router.fleet.schemas import NodeStatus, Overview
 from dpl_router.fleet.service import Fleet
 from dpl_router.pages.alert_watch import AlertWatch
+from dpl_router.pages.picker import Choice, choices
 from dpl_router.remediation.controller import DeadMan
 from dpl_router.telemetry.alerts import Alert
 from dpl_router.telemetry.view import FleetView
@@ -48,7 +49,8 @@ class Scene:
     """Not every node was asked yet."""
     overview: Overview
     rows: Sequence[NodeRow]
-    models: Sequence[ModelStatus]
+    choices: Sequence[Choice]
+    """What the model picker offers."""
     alerts: Sequence[Alert]
     alerts_at: float | None
     """When the alerts were read, where they are not current."""
@@ -81,7 +83,7 @@ class Scenery:
             starting=starting,
             overview=self._fleet.overview(),
             rows=self._rows(),
-            models=self._fleet.models(),
+            choices=choices(self._fleet.models()),
             alerts=watch.alerts,
             alerts_at=self._wall(watch.read_at) if watch.problem else None,
             prometheus=prometheus,

@@ -29,6 +29,6 @@ def refuse_unproven(method: str, headers: Headers) -> None:
     For routers without keys, where the caller's address is all that lets it in. No foreign page
     can send that header: it would need a preflight, and those are refused.
     """
-    if method in READS or headers.get(b"x-csrf") == b"1" or MARKS.isdisjoint(headers):
+    if MARKS.isdisjoint(headers) or method in READS or headers.get(b"x-csrf") == b"1":
         return
     raise NotAllowed("a page that changes something sends the header X-CSRF: 1")

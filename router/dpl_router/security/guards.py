@@ -15,6 +15,8 @@ from dpl_router.security.browser import Headers, refuse_foreign, refuse_unproven
 from dpl_router.security.keys import EVERYONE, Identity, KeyRing, Role
 from dpl_router.security.limits import WrongKeys
 
+ANTHROPIC = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
+
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -52,14 +54,14 @@ def identity_of(scope: Any) -> Identity:
 def admit(scope: Any, state: Any, needed: Role) -> None:
     """Note in `scope` who calls; `state` is the app's. Raises: NotAuthenticated, NotAllowed,
     Overloaded."""
-    headers = dict(scope["headers"])
+    headers: Headers = scope["state"].get("headers") or dict(scope["headers"])
     ring: KeyRing | None = state["keyring"]
     refuse_foreign(headers)
     if ring is None:
         refuse_unproven(scope["method"], headers)
         identity = EVERYONE
     else:
-        secret = _bearer(headers)
+        secret = _secret(scope["path"], headers)
         found = ring.identify(secret)
         if found is None:
             raise _wrong_key(state, scope)
@@ -67,6 +69,13 @@ def admit(scope: Any, state: Any, needed: Role) -> None:
     if identity.role < needed:
         raise NotAllowed(f"this needs a key of role {needed.word}; yours is {identity.role.word}")
     scope["state"]["identity"] = identity
+
+
+def _secret(path: str, headers: Headers) -> str:
+    """Anthropic's clients send their key in a header of its own."""
+    if b"authorization" not in headers and b"x-api-key" in headers and path in ANTHROPIC:
+        return headers[b"x-api-key"].decode(errors="surrogateescape")
+    return _bearer(headers)
 
 
 def _bearer(headers: Headers) -> str:

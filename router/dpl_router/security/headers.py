@@ -22,7 +22,7 @@ ErrorBody = Callable[[str, DplError], tuple[str, bytes]]
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::\d*)?")
-MOST_KNOWN = 256
+MOST_SEEN = 256
 """Spellings of our own names that are remembered: a caller may add any port."""
 BROWSER = [
     (
@@ -37,36 +37,39 @@ BROWSER = [
 ]
 
 
-def known_hosts(listen: Address, allowed: Iterable[str]) -> frozenset[str]:
-    """The names by which callers may address us, as `FrontDoor` wants them."""
-    names = {*LOOPBACK, listen.host, *allowed}
-    return frozenset(name.strip("[]").lower() for name in names)
-
-
-class Hosts:
-    """`known_hosts`, made anew only when what `allowed` gives is another object."""
-
-    def __init__(self, listen: Address, allowed: Callable[[], Iterable[str]]) -> None:
-        self._listen = listen
-        self._allowed = allowed
-        self._made_of: Iterable[str] | None = None
-        self._names: frozenset[str] = frozenset()
-
-    def __call__(self) -> frozenset[str]:
-        allowed = self._allowed()
-        if allowed is not self._made_of:
-            self._made_of, self._names = allowed, known_hosts(self._listen, allowed)
-        return self._names
-
-
 def host_name(header: bytes) -> str:
     """`Host` without its port and brackets, in small letters; empty where it is no host."""
     found = HOST.fullmatch(header.decode("latin-1").strip().lower())
     return found[1].strip("[]") if found else ""
 
 
+class Hosts:
+    """The names by which callers may address us."""
+
+    def __init__(self, listen: Address, allowed: Iterable[str] = ()) -> None:
+        """`allowed`: those of nodes.yaml, beside the loopback ones and that of `listen`."""
+        self._own = (*LOOPBACK, listen.host)
+        self.seen: set[bytes] = set()
+        """`Host` headers that were found to be one of them."""
+        self.allow(allowed)
+
+    def allow(self, allowed: Iterable[str]) -> None:
+        """From now on these."""
+        self._names = frozenset(name.strip("[]").lower() for name in (*self._own, *allowed))
+        self.seen.clear()
+
+    def welcome(self, header: bytes) -> bool:
+        """An empty one, or none (HTTP/1.0), comes from no browser."""
+        if not header:
+            return True
+        welcome = host_name(header) in self._names
+        if welcome and len(self.seen) < MOST_SEEN:
+            self.seen.add(header)
+        return welcome
+
+
 class FrontDoor:
-    """`hosts` is asked for each request, so that a reload needs no word to us.
+    """The headers lie as a mapping in the scope's state, for whoever comes after.
 
     `hot` has an application of its own for each of its paths. Their answers are not touched: they
     write X-Request-Id themselves.
@@ -76,7 +79,7 @@ class FrontDoor:
         self,
         app: App,
         *,
-        hosts: Callable[[], frozenset[str]],
+        hosts: Hosts,
         error_body: ErrorBody,
         hot: Mapping[str, App] | None = None,
     ) -> None:
@@ -84,9 +87,6 @@ class FrontDoor:
         self._hosts = hosts
         self._error_body = error_body
         self._hot = hot or {}
-        self._names: frozenset[str] = frozenset()
-        self._known: set[bytes] = set()
-        """`Host` headers that were found to be one of `_names`."""
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
 
@@ -94,40 +94,27 @@ class FrontDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        hosts, given = [], b""
-        for name, value in scope["headers"]:
-            if name == b"host" and value:
-                hosts.append(value)
-            elif name == b"x-request-id":
-                given = value
-        request_id = given if SANE_ID.fullmatch(given) else self._new_id()
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-        if not self._welcome(hosts):
-            await self._refuse(scope["path"], hosts[0], _decorated(send, request_id))
+        listed = scope["headers"]
+        state = scope.setdefault("state", {})
+        headers = state.get("headers")
+        if headers is None:
+            headers = state["headers"] = dict(listed)
+        given = headers.get(b"x-request-id")
+        if given is not None and SANE_ID.fullmatch(given):
+            request_id = given.decode()
+        else:
+            request_id = f"{self._prefix}-{next(self._numbers):x}"
+        state["request_id"] = request_id
+        host = headers.get(b"host", b"")
+        several = len(headers) != len(listed) and _hosts_in(listed) > 1
+        if several or not (host in self._hosts.seen or self._hosts.welcome(host)):
+            await self._refuse(scope["path"], host, _decorated(send, request_id.encode()))
             return
         hot = self._hot.get(scope["path"])
         if hot is not None:
             await hot(scope, receive, send)
         else:
-            await self._app(scope, receive, _decorated(send, request_id))
-
-    def _new_id(self) -> bytes:
-        return f"{self._prefix}-{next(self._numbers):x}".encode()
-
-    def _welcome(self, hosts: list[bytes]) -> bool:
-        """A call without `Host` (HTTP/1.0) comes from no browser; one with two is no request."""
-        if len(hosts) != 1:
-            return not hosts
-        names = self._hosts()
-        if names is not self._names:
-            self._names = names
-            self._known.clear()
-        if hosts[0] in self._known:
-            return True
-        welcome = host_name(hosts[0]) in names
-        if welcome and len(self._known) < MOST_KNOWN:
-            self._known.add(hosts[0])
-        return welcome
+            await self._app(scope, receive, _decorated(send, request_id.encode()))
 
     async def _refuse(self, path: str, host: bytes, send: Send) -> None:
         name = host.decode("latin-1")[:100]
@@ -142,6 +129,11 @@ class FrontDoor:
         ]
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _hosts_in(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """One with two is no request."""
+    return sum(name == b"host" and bool(value) for name, value in headers)
 
 
 def _decorated(send: Send, request_id: bytes) -> Send:

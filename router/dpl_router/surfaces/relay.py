@@ -5,13 +5,13 @@ ASGI messages are built here and nowhere else.
 
 import asyncio
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.answer import Answer
 from dpl_router.attempt import Gone, Wire, joined
-from dpl_router.dispatch import Answer
 from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
 
 MAX_BODY = 32 * 1024 * 1024
@@ -24,6 +24,7 @@ STREAM_HEADERS = (
 COMMENT = b": waiting for the node\n\n"
 
 Header = tuple[bytes, bytes]
+Result = TypeVar("Result")
 
 
 async def read_body(scope: HTTPScope, receive: Receive) -> bytes:
@@ -33,29 +34,43 @@ async def read_body(scope: HTTPScope, receive: Receive) -> bytes:
     """
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{scope['method']} is not served here; send a POST", ["POST"])
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value != b"identity":
-            raise Unsupported("a compressed body is not read; send it without Content-Encoding")
-        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
-            raise TooLarge("the body is over 32 MiB")
-    message: Any = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        _bounded(body)
-        return body
-    pieces = bytearray()
-    while message["type"] == "http.request":
-        pieces += message.get("body", b"")
-        _bounded(pieces)
+    headers = headers_of(scope)
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Unsupported("a compressed body is not read; send it without Content-Encoding")
+    wire = wire_of(scope)
+    here = wire.take() if wire is not None else None
+    if here is not None:
+        _bounded(len(here))
+        return here
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise TooLarge("the body is over 32 MiB")
+    return await _gathered(receive)
+
+
+async def _gathered(receive: Receive) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    message: Any
+    while (message := await receive())["type"] == "http.request":
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        _bounded(size)
         if not message.get("more_body"):
-            return bytes(pieces)
-        message = await receive()
+            return b"".join(pieces)
     raise ClientGone("the client left while it sent its request")
 
 
-def _bounded(body: bytes | bytearray) -> None:
-    if len(body) > MAX_BODY:
+def _bounded(size: int) -> None:
+    if size > MAX_BODY:
         raise TooLarge("the body is over 32 MiB")
+
+
+def headers_of(scope: HTTPScope) -> Mapping[bytes, bytes]:
+    """By name; of several with one name the last."""
+    state: Any = scope["state"]
+    headers: Mapping[bytes, bytes] = state["headers"]
+    return headers
 
 
 def wire_of(scope: HTTPScope) -> Wire | None:
@@ -77,6 +92,19 @@ def watch(receive: Receive, wire: Wire | None = None) -> Gone:
     return asyncio.get_running_loop().create_task(until_gone())
 
 
+async def unless_gone(work: Awaitable[Result], gone: Gone) -> Result:
+    """What `work` gives; it ends when the client leaves. Raises: ClientGone."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone("the client left before its answer")
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
 def answer_headers(answer: Answer, request_id: str) -> list[Header]:
     return [
         (b"x-dpl-node", answer.node.encode()),
@@ -85,6 +113,16 @@ def answer_headers(answer: Answer, request_id: str) -> list[Header]:
         (b"x-dpl-queue-ms", str(answer.queue_ms).encode()),
         (b"x-request-id", request_id.encode()),
     ]
+
+
+def answer_lines(headers: Iterable[Header], answer: Answer, request_id: str) -> bytes:
+    """`headers` and those of `answer_headers`, as `Wire.answer` wants them."""
+    ours = (
+        f"x-dpl-node: {answer.node}\r\nx-dpl-reason: {answer.reason}\r\n"
+        f"x-dpl-attempts: {answer.attempts}\r\nx-dpl-queue-ms: {answer.queue_ms}\r\n"
+        f"x-request-id: {request_id}\r\n"
+    ).encode()
+    return b"".join([*(b"%b: %b\r\n" % header for header in headers), ours])
 
 
 async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
@@ -125,9 +163,15 @@ class EventStream:
     """
 
     def __init__(
-        self, send: Send, request_id: str, streams: Streams, wire: Wire | None = None
+        self,
+        send: Send,
+        request_id: str,
+        streams: Streams,
+        wire: Wire | None = None,
+        head: Sequence[Header] = STREAM_HEADERS,
     ) -> None:
         self.wire = wire
+        self.head = head
         self._send = send
         self._request_id = request_id
         self._streams = streams
@@ -166,7 +210,7 @@ class EventStream:
         message: Any = {
             "type": "http.response.start",
             "status": 200,
-            "headers": [*STREAM_HEADERS, *headers],
+            "headers": [*self.head, *headers],
         }
         await self._send(message)
 
@@ -197,16 +241,16 @@ class EventStream:
         return (b"x-request-id", self._request_id.encode())
 
 
-async def pump(answer: Answer, stream: EventStream, last: bytes) -> None:
+async def pump(answer: Answer, stream: EventStream, last: bytes, cut: bytes = b"") -> None:
     """Pass an answer on, several events in one write, then `last`.
 
-    Raises: UpstreamBroke, ClientGone.
+    `cut` goes out before it where the node cut the prompt. Raises: UpstreamBroke, ClientGone.
     """
-    if data := joined(await answer.next()):
+    if data := joined(answer.first):
         await stream.write(data)
     if stream.wire is not None:
         await answer.flow(stream.wire)
     while pieces := await answer.next():
         if data := joined(pieces):
             await stream.write(data)
-    await stream.end(last)
+    await stream.end(cut + last if answer.truncated else last)

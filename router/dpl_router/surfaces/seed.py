@@ -1,17 +1,18 @@
 """The seed's own chat: OpenAI's body, always a stream, and the node's name before any token."""
 
 import asyncio
-from dataclasses import replace
 
 import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
+from msgspec.structs import replace
 
+from dpl_router.answer import Answer
 from dpl_router.conversation import ChatRequest
-from dpl_router.dispatch import Answer
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.security.guards import identity_of, user
-from dpl_router.surfaces.openai import DONE, error_body, read_chat
+from dpl_router.surfaces.openai import DONE, decode_chat, error_event
+from dpl_router.surfaces.reading import read_call
 from dpl_router.surfaces.relay import EventStream, pump, watch, wire_of
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -23,7 +24,7 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
 
     What is refused before any dispatch is a real status; a cut answer ends with an error event.
     """
-    chat = as_stream(await read_chat(scope, receive))
+    chat = as_stream(await read_call(scope, receive, decode_chat))
     state = scope["app"].state
     wire = wire_of(scope)
     stream = EventStream(send, chat.id, state.streams, wire)
@@ -69,7 +70,7 @@ async def _relay(
         await stream.quiet()
         if not stream.started or isinstance(error, ClientGone):
             raise
-        await stream.end(b"data: " + error_body(error) + b"\n\n")
+        await stream.end(error_event(error))
 
 
 def as_stream(chat: ChatRequest) -> ChatRequest:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from dpl_router.fleet.service import Fleet
 from dpl_router.inventory.types import Inventory, Node
+from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, RouterMetrics
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.board import KEEP_SECONDS, Board
@@ -45,7 +46,9 @@ class Stage:
 
     def checked(self, *models: str, ok: bool = True) -> "Stage":
         for name in self.names:
-            self.view.on_check(name, Check(ok, models, None if ok else "no answer"))
+            self.view.on_check(
+                name, Check(ok, tuple(map(Listed, models)), None if ok else "no answer")
+            )
         return self
 
     def sampled(self, mode: Mode, ago: float = 0.0, **people: float | int) -> "Stage":
@@ -86,7 +89,7 @@ def test_the_headline_counts_ready_nodes() -> None:
 
 def test_names_and_words_of_strangers_are_text_and_never_markup() -> None:
     stage = Stage().checked(HOSTILE).alerting(an_alert(HOSTILE, node=HOSTILE))
-    stage.view.on_check("b", Check(False, (HOSTILE,), HOSTILE))
+    stage.view.on_check("b", Check(False, (Listed(HOSTILE),), HOSTILE))
 
     for page in (stage.board.page("overview"), stage.board.page("chat")):
         assert "<img" not in page
@@ -216,7 +219,7 @@ def test_the_chat_gets_its_own_pieces_alone() -> None:
     pieces = stage.board.since("chat", 0)
 
     assert set(pieces) == {"banners", "models", "status"}
-    assert '<option value="tiny">tiny (on a, b)</option>' in pieces["models"]
+    assert '<option value="tiny">tiny — on a, b</option>' in pieces["models"]
 
 
 def test_fifty_nodes_fit_the_page_weight() -> None:

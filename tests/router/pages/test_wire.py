@@ -43,11 +43,11 @@ async def test_programs_get_one_line_and_browsers_the_page(tmp_path: Path) -> No
                 chat = await client.get("/chat", headers=BROWSER)
                 head = await client.head("/")
 
-    assert (line.status_code, line.text) == (200, "DPL is running")
+    assert (line.status_code, line.text) == (200, "Ollama is running")
     assert line.headers["content-type"].startswith("text/plain")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "The node is ready" in page.text
-    assert '<option value="tiny">tiny (on a)</option>' in chat.text
+    assert '<option value="tiny">tiny — loaded on a</option>' in chat.text
     assert head.status_code == 200
 
 
@@ -83,7 +83,7 @@ async def test_with_keys_pages_and_events_are_closed_and_the_sign_of_life_is_ope
 
     assert [answer.status_code for answer in closed] == [401, 401, 401]
     assert "This page needs a key" in closed[0].text
-    assert line.text == "DPL is running"
+    assert line.text == "Ollama is running"
     assert style.status_code == 200
     assert mine.status_code == 200
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dpl_router.errors import DplError
-from dpl_router.security.headers import FrontDoor, known_hosts
+from dpl_router.security.headers import FrontDoor, Hosts
 from dpl_router.settings import Address
 from tests.router.security.asgi import call
 
@@ -23,8 +23,8 @@ def body(path: str, error: DplError) -> tuple[str, bytes]:
 
 
 def door(*allowed: str, listen: str = "10.0.0.7", hot: str = "/hot") -> FrontDoor:
-    names = known_hosts(Address(listen, 8000), allowed)
-    return FrontDoor(echo, hosts=lambda: names, error_body=body, hot={hot: echo})
+    hosts = Hosts(Address(listen, 8000), allowed)
+    return FrontDoor(echo, hosts=hosts, error_body=body, hot={hot: echo})
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,15 @@ async def test_two_hosts_are_none_and_http_1_0_needs_none() -> None:
 
 
 async def test_a_reload_counts_from_the_next_call() -> None:
-    names = [frozenset({"localhost"})]
-    app = FrontDoor(echo, hosts=lambda: names[0], error_body=body)
+    hosts = Hosts(Address("10.0.0.7", 8000), ["old.lan"])
+    app = FrontDoor(echo, hosts=hosts, error_body=body)
+    assert (await call(app, "/", headers={"host": "old.lan"})).status == 200
     assert (await call(app, "/", headers={"host": "new.lan"})).status == 403
 
-    names[0] = frozenset({"new.lan"})
+    hosts.allow(["new.lan"])
 
     assert (await call(app, "/", headers={"host": "new.lan"})).status == 200
+    assert (await call(app, "/", headers={"host": "old.lan"})).status == 403
 
 
 async def test_a_sane_request_id_is_kept_and_others_are_replaced() -> None:
@@ -136,7 +138,7 @@ async def test_the_lifespan_passes_through() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    door = FrontDoor(app, hosts=frozenset, error_body=body)
+    door = FrontDoor(app, hosts=Hosts(Address("127.0.0.1", 8000)), error_body=body)
     await door({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
 
     assert seen == ["lifespan"]

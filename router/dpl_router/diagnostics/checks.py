@@ -1,0 +1,191 @@
+"""What is wrong, with its evidence and what to do: from the cached view, without the network.
+
+A node of which nothing is found is told as `ok`, so that everyone of them is in the list.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from dpl_router.inventory.types import Node
+from dpl_router.scheduling.core import SchedulerCore
+from dpl_router.scheduling.health import Circuit
+from dpl_router.scheduling.types import NodeFacts
+from dpl_router.telemetry.view import FleetView
+
+Severity = Literal["ok", "info", "warning", "critical"]
+GRAVEST: Sequence[Severity] = ("critical", "warning", "info", "ok")
+FEW = 5
+"""So many names are told."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    severity: Severity
+    node: str | None
+    """None: the router or the fleet as a whole."""
+    what: str
+    evidence: str
+    remedy: str
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    findings: list[Finding]
+    """The gravest first; every node is in it."""
+
+
+class Doctor:
+    """`file_ok`: nodes.yaml as it lies there is the one in use. `keys`: a keys file says who may
+    call."""
+
+    def __init__(
+        self, view: FleetView, core: SchedulerCore, file_ok: Callable[[], bool], *, keys: bool
+    ) -> None:
+        self._view = view
+        self._core = core
+        self._file_ok = file_ok
+        self._keys = keys
+
+    def diagnosis(self) -> Diagnosis:
+        now = time.monotonic()
+        facts = {one.node: one for one in self._view.facts(now)}
+        findings = list(self._of_all(facts))
+        for node in self._view.inventory.nodes:
+            found = list(self._of(node, facts[node.name], now))
+            findings += found or [self._well(node, facts[node.name])]
+        return Diagnosis(sorted(findings, key=lambda one: GRAVEST.index(one.severity)))
+
+    def _well(self, node: Node, facts: NodeFacts) -> Finding:
+        loaded = sum(model.loaded is not False for model in facts.models.values())
+        return Finding(
+            "ok", node.name, "nothing is wrong", f"answers, {loaded} models can answer at once", ""
+        )
+
+    def _of(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
+        check = self._view.check(node.name)
+        if check is None:
+            yield Finding("info", node.name, "not asked yet", "the router has just started", "wait")
+            return
+        if not check.ok:
+            yield Finding(
+                "critical",
+                node.name,
+                "its LLM server does not answer",
+                check.problem or "no answer to the model list",
+                f"see whether it runs and listens: curl {node.url}/v1/models; then url and kind in "
+                "nodes.yaml",
+            )
+        elif not facts.models:
+            yield Finding(
+                "warning",
+                node.name,
+                "it serves no model",
+                f"its list holds {len(check.models)}, none of which may be used here",
+                "pull one (dpl pull MODEL --on NODE), or see `models` and `remote_models` in "
+                "nodes.yaml",
+            )
+        yield from self._barred(node, facts, now)
+        yield from self._measured(node, now)
+        yield from self._names(node)
+
+    def _barred(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
+        if facts.cordoned:
+            yield Finding(
+                "info",
+                node.name,
+                "cordoned: nothing new is sent to it",
+                "nodes.yaml says cordoned: true",
+                "take the line out when it shall serve again",
+            )
+        if facts.exclusive:
+            yield Finding(
+                "warning",
+                node.name,
+                "somebody holds the whole node",
+                "its exporter tells of an exclusive lease",
+                "wait for its end, or POST /api/unlock/all as operator",
+            )
+        if self._core.circuits(now).get(node.name) == Circuit.OPEN:
+            yield Finding(
+                "critical",
+                node.name,
+                "requests to it failed, so it is left alone for a while",
+                "its circuit is open",
+                "read the server's own log; the router tries it again by itself",
+            )
+
+    def _measured(self, node: Node, now: float) -> Iterator[Finding]:
+        if node.exporter is None or self._view.fresh(node.name, now):
+            return
+        age = self._view.age(node.name, now)
+        yield Finding(
+            "warning",
+            node.name,
+            "it is not measured, so it is chosen after those that are",
+            "no sample yet" if age is None else f"the last sample is {age:.0f} s old",
+            f"see whether its exporter runs: curl {node.exporter}/metrics; `exporter: none` in "
+            "nodes.yaml where there shall be none",
+        )
+
+    def _names(self, node: Node) -> Iterator[Finding]:
+        check, known = self._view.check(node.name), self._view.names.on(node.name)
+        missing = [ours for ours in node.aliases if ours not in known]
+        if missing and check is not None and check.ok:
+            told = ", ".join(f"{ours} → {node.aliases[ours]}" for ours in missing[:FEW])
+            yield Finding(
+                "warning",
+                node.name,
+                "an alias names a model that the node does not have",
+                told,
+                "write the node's own name, as `dpl get models -o wide` shows it",
+            )
+        remote = [model.name for model in (check.models if check else ()) if model.remote]
+        if remote and not node.remote_models:
+            yield Finding(
+                "info",
+                node.name,
+                "models that it asks elsewhere are left out",
+                ", ".join(remote[:FEW]),
+                "remote_models: true in nodes.yaml admits them",
+            )
+
+    def _of_all(self, facts: dict[str, NodeFacts]) -> Iterator[Finding]:
+        if not self._file_ok():
+            yield Finding(
+                "warning",
+                None,
+                "nodes.yaml has mistakes, so the old one is in use",
+                "the last change was refused",
+                "dpl config check names each with its line",
+            )
+        if not self._keys:
+            yield Finding(
+                "info",
+                None,
+                "every caller is operator",
+                "there is no keys file",
+                "fine on one machine; else dpl key new NAME --role user --keys-file keys.yaml",
+            )
+        if self._view.mode == "blind":
+            yield Finding(
+                "info",
+                None,
+                "nothing is measured: nodes are chosen by the router's own count",
+                "mode blind",
+                "start the exporters, and name Prometheus with --prometheus-url",
+            )
+        yield from self._differing()
+
+    def _differing(self) -> Iterator[Finding]:
+        """One name, but not the same weights: answers depend on who gives them."""
+        for name, served in self._view.models(time.monotonic()).items():
+            digests = {model.identity: node for node, model in served if model.identity is not None}
+            if len(digests) > 1:
+                yield Finding(
+                    "warning",
+                    None,
+                    f"{name} is not the same on all nodes",
+                    ", ".join(f"{node}: {digest[:12]}" for digest, node in digests.items()),
+                    "pull it again on the older one",
+                )

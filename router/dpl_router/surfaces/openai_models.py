@@ -1,0 +1,62 @@
+"""OpenAI's list of models."""
+
+import re
+import time
+from datetime import datetime
+from typing import Any
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from dpl_router.refusals import unknown
+from dpl_router.security.guards import user
+from dpl_router.telemetry.view import FleetView
+
+
+class ModelsController(Controller):
+    """Every name some node serves, as OpenAI lists models."""
+
+    path = "/v1/models"
+    guards = [user]  # noqa: RUF012 - the framework's own way to say it
+
+    @get()
+    async def list_models(self, view: NamedDependency[FleetView]) -> dict[str, Any]:
+        """All models of all nodes, loaded or not."""
+        return {"object": "list", "data": [_model(name, view) for name in view.model_names()]}
+
+    @get("/{model:path}")
+    async def one_model(
+        self, model: FromPath[str], view: NamedDependency[FleetView]
+    ) -> dict[str, Any]:
+        """In the client's spelling. Raises: ModelUnknown, naming what looks like it."""
+        name = model.removeprefix("/")
+        if not view.names.knows(view.names.resolve(name)):
+            raise unknown(name, view.names.near(name))
+        return _model(name, view)
+
+
+def _model(name: str, view: FleetView) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": _created(name, view), "owned_by": "dpl"}
+
+
+def _created(name: str, view: FleetView) -> int:
+    """Seconds since 1970: when the model came to the node that says so; 0 where none does."""
+    ours = view.names.resolve(name)
+    for node, _ in view.models(time.monotonic()).get(ours, ()):
+        told = view.listed(node, ours).details
+        if isinstance(told.get("created"), int):
+            return int(told["created"])
+        if (seconds := seconds_of(told.get("modified_at"))) is not None:
+            return int(seconds)
+    return 0
+
+
+def seconds_of(moment: object) -> float | None:
+    """RFC 3339, as Ollama writes it with up to nine decimals, since 1970."""
+    if not isinstance(moment, str):
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", moment)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,129 @@
+"""A client's call, read as far as the router must know it; the rest stays in its bytes."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+from litestar.types import HTTPScope, Receive
+
+from dpl_router.conversation import ChatRequest
+from dpl_router.errors import BadRequest, NotAllowed
+from dpl_router.models import Models
+from dpl_router.security.guards import identity_of
+from dpl_router.surfaces.relay import headers_of, read_body
+
+AUTO = "auto"
+LONGEST_ANSWER = 1_000_000
+"""Tokens; a larger limit says no more to us. The node gets what the client wrote."""
+PARSE_ON_LOOP = 256 * 1024
+BASE64 = b";base64,"
+READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
+TRACE = frozenset({b"traceparent", b"tracestate"})
+"""W3C Trace Context: what links the client's trace with the node's."""
+LONGEST_TRACE = 512
+
+Said = TypeVar("Said")
+Call = TypeVar("Call", bound=ChatRequest)
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+async def read_call(
+    scope: HTTPScope, receive: Receive, decode: Callable[[bytes, str], Call]
+) -> Call:
+    """A call with a JSON body, with the caller's right to use the model checked.
+
+    `decode` has the body and the request's id. Raises: BadRequest and its kin, NotAllowed,
+    ClientGone.
+    """
+    body = await read_body(scope, receive)
+    request_id: str = scope["state"]["request_id"]
+    if len(body) > PARSE_ON_LOOP:
+        chat = await asyncio.to_thread(decode, body, request_id)
+    else:
+        chat = decode(body, request_id)
+    if identity_of(scope).models:
+        if chat.content_type == "application/json":
+            refuse_look_alikes(body)
+        permit(scope, chat.model)
+    chat.trace = trace_of(headers_of(scope))
+    return chat
+
+
+def permit(scope: HTTPScope, model: str) -> None:
+    """By the client's spelling or by our name of what it means; empty: any model.
+
+    Raises: NotAllowed, where the caller's key names neither.
+    """
+    identity = identity_of(scope)
+    if identity.may_use(model):
+        return
+    models: Models = scope["app"].state.models
+    if not model or not identity.may_use(models.resolve(model)):
+        asked = f"the model {model!r}" if model else "any model: name one in `model`"
+        raise NotAllowed(f"the key {identity.name!r} may not use {asked}")
+
+
+def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:
+    """What `decode` reads. Raises: BadRequest, with the place in the body."""
+    try:
+        if not body.isascii():
+            body.decode()
+        return decode(body)
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from error
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `")
+        raise BadRequest(message, param=place.rstrip("`").removeprefix("$.") or None) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+def named(model: str | None) -> str:
+    """As `ChatRequest.model` wants it: empty where the router may choose."""
+    return "" if model is None or model == AUTO else model
+
+
+def limit(*said: int | None) -> int | None:
+    """The first limit of tokens that is one: 0 and less mean none, as engines take it."""
+    most = next((one for one in said if one), 0)
+    return min(most, LONGEST_ANSWER) if most > 0 else None
+
+
+def tokens_in(size: int) -> int:
+    """An estimate for so many bytes of text; never 0."""
+    return max(1, size // 4)
+
+
+def text_bytes(body: bytes) -> int:
+    """The body's size without images and files that stand in it as base64."""
+    size, at = len(body), body.find(BASE64)
+    while at >= 0:
+        end = body.find(b'"', at)
+        end = len(body) if end < 0 else end
+        size -= end - at
+        at = body.find(BASE64, end)
+    return size
+
+
+def refuse_look_alikes(body: bytes) -> None:
+    """A node that reads names in any case (Go's JSON) must not read another model than we did.
+
+    Raises: BadRequest.
+    """
+    for name in _fields(body):
+        if name.casefold() in READ_BY_US and name not in READ_BY_US:
+            raise BadRequest(f"{name!r} is not {name.casefold()!r}; write it so", param=name)
+
+
+def trace_of(headers: Mapping[bytes, bytes]) -> dict[str, str] | None:
+    """The trace context that goes on to the node; None where the client sent none."""
+    if TRACE.isdisjoint(headers):
+        return None
+    found = {name.decode(): headers.get(name, b"") for name in TRACE}
+    return {
+        name: value.decode()
+        for name, value in found.items()
+        if value and len(value) <= LONGEST_TRACE and value.isascii()
+    }

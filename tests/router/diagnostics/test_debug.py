@@ -1,0 +1,124 @@
+"""What an operator is told of the router itself, and of what is wrong."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from dpl_router.diagnostics.info import without_secrets
+from tests.fakes.ollama import FakeOllama, Model
+from tests.fakes.openai import FakeOpenAi
+from tests.fakes.router import Node, running_router, until
+
+DEAD = "http://127.0.0.1:9"
+
+
+async def findings(client: httpx.AsyncClient) -> dict[str | None, list[dict[str, Any]]]:
+    """By node."""
+    told: dict[str | None, list[dict[str, Any]]] = {}
+    for finding in (await client.get("/api/debug/diagnosis")).json()["findings"]:
+        told.setdefault(finding["node"], []).append(finding)
+    return told
+
+
+async def test_the_info_holds_versions_modes_and_counts_and_no_secret(tmp_path: Path) -> None:
+    with FakeOpenAi() as node:
+        nodes: dict[str, Node] = {"a": {"url": node.url, "api_key": "file:key"}, "b": DEAD}
+        (tmp_path / "key").write_text("sk-node-secret")
+        prometheus = DEAD.replace("//", "//me:pass-word@")
+        async with running_router(
+            nodes, folder=tmp_path, prometheus_url=prometheus, api_key="sk-own-secret"
+        ) as router:
+            async with router.client() as client:
+                answer = await client.get("/api/debug/info")
+
+    info = answer.json()
+    assert (info["counts"]["nodes"], info["counts"]["online"], info["counts"]["models"]) == (
+        2,
+        1,
+        1,
+    )
+    assert info["modes"]["prometheus"] == DEAD
+    assert info["modes"]["scheduling"] == "blind"
+    assert info["modes"]["keys"] is False
+    assert "litestar" in info["versions"]["parts"]
+    assert "secret" not in answer.text
+    assert "pass-word" not in answer.text
+
+
+async def test_every_node_is_in_the_diagnosis_and_a_well_one_is_ok(tmp_path: Path) -> None:
+    with FakeOpenAi() as well, FakeOllama(models=[]) as empty:
+        nodes: dict[str, Node] = {
+            "well": well.url,
+            "dead": {"url": DEAD, "exporter": DEAD},
+            "cordoned": {"url": well.url, "cordoned": True},
+            "empty": {"url": empty.url, "kind": "ollama"},
+        }
+        async with running_router(nodes, folder=tmp_path) as router:
+            async with router.client() as client:
+                told = await findings(client)
+
+    assert set(told) == {"well", "dead", "cordoned", "empty", None}
+    assert [one["severity"] for one in told["well"]] == ["ok"]
+    assert [one["severity"] for one in told["dead"]] == ["critical", "warning"]
+    assert "connecting failed" in told["dead"][0]["evidence"]
+    assert f"curl {DEAD}/v1/models" in told["dead"][0]["remedy"]
+    assert "curl http://127.0.0.1:9/metrics" in told["dead"][1]["remedy"]
+    assert [one["severity"] for one in told["cordoned"]] == ["info"]
+    assert [one["what"] for one in told["empty"]] == ["it serves no model"]
+
+
+async def test_names_that_lead_nowhere_or_to_different_weights_are_found(tmp_path: Path) -> None:
+    with (
+        FakeOllama(models=[Model("tiny", digest="a" * 64), Model("big:1b-cloud")]) as a,
+        FakeOllama(models=[Model("tiny", digest="b" * 64)]) as b,
+    ):
+        nodes: dict[str, Node] = {
+            "a": {"url": a.url, "kind": "ollama"},
+            "b": {"url": b.url, "kind": "ollama", "aliases": {"ours": "huge:70b"}},
+        }
+        async with running_router(nodes, folder=tmp_path) as router:
+            async with router.client() as client:
+                told = await findings(client)
+
+    assert told["a"][0]["evidence"] == "big:1b-cloud"
+    assert told["b"][0]["evidence"] == "ours → huge:70b"
+    differing = [one for one in told[None] if "not the same on all nodes" in one["what"]]
+    assert [one["evidence"] for one in differing] == ["a: aaaaaaaaaaaa, b: bbbbbbbbbbbb"]
+
+
+async def test_a_refused_file_is_found(tmp_path: Path) -> None:
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        async with router.client() as client:
+            router.nodes_file.write_text("nodes: 3")
+
+            async def told() -> bool:
+                found = (await findings(client))[None]
+                return any("nodes.yaml has mistakes" in one["what"] for one in found)
+
+            await until(told)
+
+
+async def test_only_an_operator_is_told(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+    row = {"name": "u", "role": "user", "sha256": hashlib.sha256(b"u").hexdigest()}
+    keys.write_text(yaml.safe_dump({"keys": [row]}))
+    async with running_router({"a": DEAD}, folder=tmp_path, keys_file=keys) as router:
+        async with router.client("u") as client:
+            for path in ("info", "diagnosis"):
+                assert (await client.get(f"/api/debug/{path}")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (None, None),
+        ("http://h:9090", "http://h:9090"),
+        ("https://me:pw@h:9090/x?token=y", "https://h:9090"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_secret(url: str | None, shown: str) -> None:
+    assert without_secrets(url) == shown
