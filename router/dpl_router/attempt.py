@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from msgspec import Struct
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece
 from dpl_router.errors import (
@@ -22,7 +24,7 @@ from dpl_router.errors import (
 )
 from dpl_router.metrics import Ended, RetryReason
 from dpl_router.scheduling.types import Candidate, Failure, Outcome, OutcomeKind
-from dpl_router.upstreams.base import Decoder
+from dpl_router.upstreams.base import Decoder, Head
 from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.stream import UpstreamStream
 
@@ -31,6 +33,9 @@ LONGEST_ANSWER = 4096
 """Tokens of a plain answer that is given time where the client set no limit."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
+
+DONE = OutcomeKind.DONE
+"""By itself, since an enum looks its members up slowly."""
 
 Gone = asyncio.Future[None]
 """Ends when the client has left."""
@@ -44,8 +49,12 @@ class Wire(Protocol):
         keeps up."""
         ...
 
-    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """All of it. Raises: ClientGone."""
+    def answer(self, headers: bytes, body: bytes) -> None:
+        """All of a 200; `headers` are whole lines, but for the length. Raises: ClientGone."""
+        ...
+
+    def take(self) -> bytes | None:
+        """The whole body of the request; None where it must be waited for, or was taken."""
         ...
 
     def left(self) -> Gone: ...
@@ -58,33 +67,34 @@ def joined(pieces: Sequence[Piece]) -> bytes:
     return b"".join([raw for _, raw in pieces if raw])
 
 
-class Attempt:
+class Attempt(Struct, eq=False):
     """One call at one node; in the book from its start until it is `finished`, once."""
 
-    def __init__(
-        self, id_: str, node: NodeClient, model: str, stream: UpstreamStream, gone: Gone
-    ) -> None:
-        self.id = id_
-        self.node = node
-        self.model = model
-        self.stream = stream
-        self.started = self.told = time.monotonic()
-        self.first_at: float | None = None
-        self.last_at = 0.0
-        self.tokens = 0
-        self.done: Done | None = None
-        self.media = ""
-        """The content type of the node's answer, as it said it."""
-        self.finished = False
-        self.hurried = False
-        """It had too little time for its silence to say anything of the node."""
-        self._decoder: Decoder | None = None
-        self._gone = gone
-        gone.add_done_callback(self._hang_up)
+    id: str
+    node: NodeClient
+    model: str
+    stream: UpstreamStream
+    gone: Gone
+    started: float
+    told: float
+    """When the core heard of its tokens last."""
+    first_at: float | None = None
+    last_at: float = 0.0
+    tokens: int = 0
+    done: Done | None = None
+    media: str = ""
+    """The content type of the node's answer, as it said it."""
+    finished: bool = False
+    hurried: bool = False
+    """It had too little time for its silence to say anything of the node."""
+    _decoder: Decoder | None = None
+
+    def __post_init__(self) -> None:
+        self.gone.add_done_callback(self._hang_up)
 
     def close(self) -> None:
         """Let go of the node: at once where the answer is not whole."""
-        self._gone.remove_done_callback(self._hang_up)
+        self.gone.remove_done_callback(self._hang_up)
         self.stream.close()
 
     def _hang_up(self, _: Gone) -> None:
@@ -94,28 +104,45 @@ class Attempt:
         """The first events. Raises: DplError, as the dialect reads what came instead."""
         head = await self.stream.head()
         if head.status != 200:
-            raise self.node.dialect.refusal(head, await self.stream.read_start(ERROR_BODY))
+            head = await self._second(chat, head)
         self.media = head.headers.get("content-type", "")
         self._decoder = self.node.dialect.decoder(chat, self.model, head)
-        pieces = await self.next()
+        pieces = self._here(self._decoder) or await self.next()
         self.first_at = self.last_at
         return pieces
+
+    async def _second(self, chat: ChatRequest, head: Head) -> Head:
+        """Of the same call by another path, where the node lacks the first. Raises: DplError."""
+        dialect, body = self.node.dialect, await self.stream.read_start(ERROR_BODY)
+        other = dialect.second(chat, self.model, head, body)
+        if other is not None:
+            self.stream.close()
+            self.stream = self.node.ask(other, self.stream.timeouts)
+            head = await self.stream.head()
+            if head.status == 200:
+                return head
+            body = await self.stream.read_start(ERROR_BODY)
+        raise dialect.refusal(head, body)
 
     async def next(self) -> Sequence[Piece]:
         """The events since; empty only after `Done`. Raises: UpstreamBroke, ClientGone."""
         assert self._decoder is not None
         while self.done is None:
-            data = self.stream.take()
-            if data:
-                pieces = self._decoder.feed(data)
-            elif await self.stream.more():
-                continue
-            else:
-                pieces = self._decoder.end()
-            if pieces:
-                self._count(pieces)
+            if pieces := self._here(self._decoder):
                 return pieces
+            await self.stream.more()
         return ()
+
+    def _here(self, decoder: Decoder) -> Sequence[Piece]:
+        """The events of what has arrived; empty where more must be waited for."""
+        stream = self.stream
+        data = stream.take()
+        pieces = decoder.feed(data) if data else ()
+        if not pieces and stream.whole():
+            pieces = decoder.end()
+        if pieces:
+            self._count(pieces)
+        return pieces
 
     async def rest(self) -> Sequence[Piece]:
         """All further events at once. Raises: UpstreamBroke, ClientGone."""
@@ -131,14 +158,16 @@ class Attempt:
         """
         decoder = self._decoder
         assert decoder is not None
-        feed, write = decoder.feed, wire.write
-
-        def tap(data: bytes) -> None:
-            pour(feed(data))
+        write, monotonic = wire.write, time.monotonic
 
         def pour(pieces: Sequence[Piece]) -> None:
-            self._count(pieces)
-            out = pieces[0][1] if len(pieces) == 1 else joined(pieces)
+            if len(pieces) == 1 and isinstance(event := pieces[0][0], Delta):  # nearly always
+                self.tokens += event.events
+                self.last_at = monotonic()
+                out = pieces[0][1]
+            else:
+                self._count(pieces)
+                out = joined(pieces)
             if out:
                 clogged = write(out)
                 if clogged is not None:
@@ -147,7 +176,7 @@ class Attempt:
                 heard(self)
 
         if self.done is None:
-            self.stream.tap(tap)
+            self.stream.tap(decoder.feed, pour)
             await self.stream.over()
         if self.done is None:
             pour(decoder.end())
@@ -155,17 +184,26 @@ class Attempt:
     def _count(self, pieces: Sequence[Piece]) -> None:
         self.last_at = time.monotonic()
         for event, _ in pieces:
-            if type(event) is Delta:
-                self.tokens += event.events
-            elif type(event) is Done:
-                self.done = event
+            kind = type(event)
+            if kind is Delta:
+                self.tokens += event.events  # type: ignore[union-attr]
+            elif kind is Done:
+                self.done = event  # type: ignore[assignment]
                 self.stream.finish()
+
+
+def others_could(rows: Sequence[Candidate], node: str, tried: frozenset[str]) -> bool:
+    """Another node than this one might serve as well, and was not tried yet."""
+    return any(
+        row.node != node and row.barred is None and not row.down and row.node not in tried
+        for row in rows
+    )
 
 
 def writing_time(chat: ChatRequest, row: Candidate) -> float:
     """Twice the seconds that the node needs for the longest answer, with all its places taken."""
     speed = row.decode / (1 + row.crowding * (row.slots - 1))
-    return 2 * (chat.max_tokens or LONGEST_ANSWER) / max(speed, 1.0)
+    return 2 * (chat.max_tokens or LONGEST_ANSWER) / (speed if speed > 1.0 else 1.0)
 
 
 def retry_reason(error: DplError) -> RetryReason | None:
@@ -188,6 +226,8 @@ def retry_reason(error: DplError) -> RetryReason | None:
 def outcome_of(attempt: Attempt, error: DplError | None) -> Outcome:
     """What the scheduler learns from an attempt."""
     timings = attempt.done.timings if attempt.done is not None else None
+    if error is None and timings is None:
+        return Outcome(DONE, attempt.tokens)
     kind, failure, retry_after = _kind(attempt, error)
     if timings is None:
         return Outcome(kind, attempt.tokens, failure, retry_after)

@@ -6,30 +6,27 @@ hear. Until then other nodes are tried; after it never. There is no other retry 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 
 import structlog
 
+from dpl_router.answer import Answer, Call
 from dpl_router.attempt import (
-    TELL_EVERY,
     Attempt,
     Gone,
-    Wire,
     ended,
+    others_could,
     outcome_of,
     retry_reason,
     writing_time,
 )
-from dpl_router.conversation import ChatRequest, Piece
-from dpl_router.errors import (
-    ClientGone,
-    DplError,
-    LeaseLost,
-)
+from dpl_router.conversation import ChatRequest
+from dpl_router.counted import Counted
+from dpl_router.errors import ClientGone, DplError, LeaseLost
 from dpl_router.inventory.types import Timeouts
-from dpl_router.metrics import ModelMetrics, Phase, Route, RouterMetrics
+from dpl_router.metrics import Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.refusals import refused, stopping
 from dpl_router.scheduling.core import SchedulerCore
@@ -42,81 +39,17 @@ from dpl_router.scheduling.types import (
     Rejection,
     Snapshot,
 )
+from dpl_router.telemetry.view import FleetView
 from dpl_router.turns import Turns
 from dpl_router.upstreams.clients import NodeClient
 
+DISPATCH, HOLD, CHEAPEST, CUT = Action.DISPATCH, Action.HOLD, Reason.CHEAPEST, Failure.CUT
+"""By themselves, since an enum looks its members up slowly."""
 CIRCUITS = ("closed", "half open", "open")
 LEAST_PATIENCE = 10.0
 """Seconds: a node that was given less, since the queue took the rest, is not blamed for it."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Call:
-    """A request on its way: the client's words, and what the scheduler was told of it."""
-
-    chat: ChatRequest
-    demand: Demand
-    gone: Gone
-    metrics: ModelMetrics
-    deadline: float
-    last_error: DplError | None = None
-    waited: float = 0.0
-    """Seconds in our own queue."""
-    phase: Phase = "prefill"
-
-
-class Answer:
-    """An answer that has begun. `close` is synchronous, idempotent, and returns the place."""
-
-    def __init__(
-        self,
-        dispatcher: "Dispatcher",
-        call: Call,
-        attempt: Attempt,
-        reason: Reason,
-        first: Sequence[Piece],
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._call = call
-        self._attempt = attempt
-        self._first = first
-        self.node = attempt.node.name
-        self.model = attempt.model
-        self.reason = reason
-        self.media = attempt.media
-        self.attempts = call.demand.attempts + 1
-        self.queue_ms = round(call.waited * 1000)
-
-    async def next(self) -> Sequence[Piece]:
-        """The next events, in order; empty at the end.
-
-        Raises: UpstreamBroke, with the answer incomplete; ClientGone.
-        """
-        if self._first:
-            pieces, self._first = self._first, ()
-            return pieces
-        try:
-            pieces = await self._attempt.next()
-        except DplError as error:
-            self._dispatcher.end(self._call, self._attempt, error)
-            raise
-        if self._attempt.last_at - self._attempt.told > TELL_EVERY:
-            self._dispatcher.tell(self._attempt)
-        return pieces
-
-    async def flow(self, wire: Wire) -> None:
-        """The rest, written to the client the moment it comes. Raises: as `next`."""
-        try:
-            await self._attempt.flow(wire, self._dispatcher.tell)
-        except DplError as error:
-            self._dispatcher.end(self._call, self._attempt, error)
-            raise
-
-    def close(self) -> None:
-        gone = None if self._attempt.done else ClientGone("the client left before the end")
-        self._dispatcher.end(self._call, self._attempt, gone)
 
 
 class Dispatcher:
@@ -129,12 +62,15 @@ class Dispatcher:
         slots: Mapping[str, NodeSlots],
         metrics: RouterMetrics,
         timeouts: Timeouts,
+        view: FleetView,
     ) -> None:
         """`clients` and `slots` by node name: read at each call, so a reload changes them."""
         self._core = core
         self._clients = clients
         self._slots = slots
         self._metrics = metrics
+        self._counted = Counted(metrics, view.reloads)
+        self._names = view.names
         self.timeouts = timeouts
         self.draining = False
         self.open_calls = 0
@@ -159,14 +95,18 @@ class Dispatcher:
         if self.draining:
             raise stopping()
         call = self._begin(chat, gone, key, route)
+        now = call.demand.arrived
         try:
             while True:
-                decision, snapshot = await self._place(call)
+                decision, snapshot = self._decide(call, now)
+                if decision.action is not DISPATCH:
+                    decision, snapshot = await self._place(call, decision)
                 if tell is not None:
-                    tell(decision.node or "", decision.reason or Reason.CHEAPEST)
+                    tell(decision.node or "", decision.reason or CHEAPEST)
                 answer = await self._try(call, decision, snapshot)
                 if answer is not None:
                     return answer
+                now = time.monotonic()
         except BaseException as error:
             self._count_end(call, error if isinstance(error, DplError) else ClientGone("cancelled"))
             raise
@@ -174,48 +114,50 @@ class Dispatcher:
     def _begin(self, chat: ChatRequest, gone: Gone, key: str, route: Route) -> Call:
         now = time.monotonic()
         deadline = now + self.timeouts.first_token
-        demand = Demand(
-            id=str(next(self._numbers)),  # ours: two calls may share the client's id
-            model=chat.model,
-            prompt_tokens=chat.prompt_tokens,
-            max_tokens=chat.max_tokens,
-            arrived=now,
-            deadline=deadline,
-            key=key,
-        )
-        call = Call(chat, demand, gone, self._metrics.model(chat.model, route), deadline)
-        call.metrics.in_flight.inc()
+        model = self._names.resolve(chat.model)
+        id_ = str(next(self._numbers))  # ours: two calls may share the client's id
+        # By place: a dataclass takes twice as long for names.
+        demand = Demand(id_, model, chat.prompt_tokens, now, chat.max_tokens, deadline, key)
+        call = Call(chat, demand, gone, self._metrics.model(model, route), deadline)
+        call.metrics.in_flight.value += 1
         self.open_calls += 1
         return call
 
     # Choosing, and waiting for a place.
 
-    async def _place(self, call: Call) -> tuple[Decision, Snapshot]:
-        """A decision to dispatch. Raises: DplError where there is none to be had."""
-        held_at: float | None = None
+    def _decide(self, call: Call, now: float) -> tuple[Decision, Snapshot]:
+        snapshot = self._core.snapshot(call.demand, now)
+        decision = self._core.decide(call.demand, snapshot, now)
+        self._metrics.scheduling_seconds.observe(time.monotonic() - now)
+        return decision, snapshot
+
+    async def _place(self, call: Call, decision: Decision) -> tuple[Decision, Snapshot]:
+        """A decision to dispatch, after one that was not. Raises: DplError where there is none."""
+        if decision.action is HOLD:
+            decision, snapshot = await self._held(call, decision)
+        if decision.action is DISPATCH:
+            return decision, snapshot
+        if call.last_error is not None:
+            raise call.last_error  # every other node was tried or is out
+        call.metrics.rejections[decision.rejection or Rejection.DOWN].inc()
+        raise refused(call.chat.model, decision, self._names.near)
+
+    async def _held(self, call: Call, decision: Decision) -> tuple[Decision, Snapshot]:
+        """Wait, and decide anew at each turn, until it is no longer to be held."""
+        held_at = now = time.monotonic()
+        call.phase = "queue"
         try:
             while True:
+                self._core.on_hold(call.demand, decision.node or "", now)
+                await self._turns.wait(call.demand.id, call.gone, call.deadline)
                 now = time.monotonic()
-                demand = call.demand
-                snapshot = self._core.snapshot(demand, now)
-                decision = self._core.decide(demand, snapshot, now)
-                self._metrics.scheduling_seconds.observe(time.monotonic() - now)
-                if decision.action is not Action.HOLD:
+                decision, snapshot = self._decide(call, now)  # it may wait for another now
+                if decision.action is not HOLD:
                     break
-                if held_at is None:
-                    held_at, call.phase = now, "queue"
-                self._core.on_hold(demand, decision.node or "", now)  # it may wait for another now
-                await self._turns.wait(demand.id, call.gone, call.deadline)
         finally:
-            if held_at is not None:
-                call.waited += time.monotonic() - held_at
-                self._core.on_unhold(call.demand.id, time.monotonic())
-                self.wake()  # whoever comes next must not wait for one that left
-        if decision.action is Action.REJECT:
-            if call.last_error is not None:
-                raise call.last_error  # every other node was tried or is out
-            call.metrics.rejections[decision.rejection or Rejection.DOWN].inc()
-            raise refused(call.chat.model, decision)
+            call.waited += time.monotonic() - held_at
+            self._core.on_unhold(call.demand.id, time.monotonic())
+            self.wake()  # whoever comes next must not wait for one that left
         call.phase = "prefill"
         return decision, snapshot
 
@@ -232,7 +174,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Let the head of each queue be decided anew: a place, a fact or the inventory changed."""
-        if self._turns:
+        if self._turns.waiting:
             self._turns.wake(self._core.head(model) for model in self._core.queues())
 
     # One attempt.
@@ -244,10 +186,11 @@ class Dispatcher:
         try:
             pieces = await attempt.first(call.chat)
             call.phase = "decode"
-            self.tell(attempt)
-            # Of a plain answer nothing has left: another node may still be tried.
-            if not call.chat.stream and attempt.done is None:
-                pieces = [*pieces, *await attempt.rest()]
+            if attempt.done is None:
+                self.tell(attempt)
+                # Of a plain answer nothing has left: another node may still be tried.
+                if not call.chat.stream:
+                    pieces = [*pieces, *await attempt.rest()]
             begun = True
         except DplError as error:
             self._finish(attempt, error)
@@ -257,41 +200,62 @@ class Dispatcher:
             if not begun:  # also when this task is cancelled
                 self._finish(attempt, ClientGone("cancelled"))
         self._count_begun(call, attempt)
-        return Answer(self, call, attempt, decision.reason or Reason.CHEAPEST, pieces)
+        return Answer(
+            attempt.node.name,
+            attempt.model,
+            decision.reason or CHEAPEST,
+            attempt.media,
+            call.demand.attempts + 1,
+            round(call.waited * 1000) if call.waited else 0,
+            pieces,
+            attempt,
+            call,
+            self,
+        )
 
     def _send(self, call: Call, decision: Decision, snapshot: Snapshot) -> Attempt:
-        node, model = self._clients[decision.node or ""], decision.model or call.chat.model
-        call.metrics.decisions[decision.reason or Reason.CHEAPEST].inc()
-        patience = self._patience(call, node.name, model, snapshot)
-        stream = node.send(call.chat, model, first_byte=patience)
-        attempt = Attempt(
-            f"{call.demand.id}.{len(call.demand.excluded)}", node, model, stream, call.gone
-        )
-        attempt.hurried = patience < min(LEAST_PATIENCE, self.timeouts.first_token / 4)
+        demand, chat, now = call.demand, call.chat, time.monotonic()
+        name, model = decision.node or "", decision.model or demand.model
+        node = self._clients[name]
+        own, chat.context = self._names.at(name, model)
+        call.metrics.decisions[decision.reason or CHEAPEST].value += 1
+        patience = self._patience(call, node, model, snapshot, now)
+        stream = node.send(chat, own, first_byte=patience)
+        id_ = f"{demand.id}.{len(demand.excluded)}" if demand.excluded else demand.id
+        attempt = Attempt(id_, node, own, stream, call.gone, now, now)
+        if patience < LEAST_PATIENCE:
+            attempt.hurried = patience < self.timeouts.first_token / 4
         self._running.add(attempt)
-        demand = call.demand if call.demand.model else replace(call.demand, model=model)
-        self._core.on_dispatch(attempt.id, demand, node.name, attempt.started)
-        slots = self._slots.get(node.name)
+        if not demand.model:
+            demand = replace(demand, model=model)
+        self._core.on_dispatch(id_, demand, name, now)
+        slots = self._slots.get(name)
         if slots is not None:
             slots.wanted()
-        self.wake()  # the next in the queue may have a place as well
+        if self._turns.waiting:
+            self.wake()  # the next in the queue may have a place as well
         return attempt
 
-    def _patience(self, call: Call, node: str, model: str, snapshot: Snapshot) -> float:
+    def _patience(
+        self, call: Call, node: NodeClient, model: str, snapshot: Snapshot, now: float
+    ) -> float:
         """Seconds for the first byte: half of what is left while others could serve, else all.
 
         A plain answer's first byte may come with its last: the time to write it is added.
         """
-        left = max(1.0, call.deadline - time.monotonic())
+        left = call.deadline - now
+        patience = left if left > 1.0 else 1.0
         view = snapshot.views.get(call.demand.model)
-        alone, writing = True, 0.0
-        for row in view.candidates if view is not None else ():
-            if row.node == node and row.model == model:
-                writing = writing_time(call.chat, row)
-            elif row.node != node and row.barred is None and not row.down:
-                alone = alone and row.node in call.demand.excluded
-        patience = min(left if alone else left / 2, self._clients[node].first_token)
-        return patience + (0.0 if call.chat.stream else writing)
+        rows = view.candidates if view is not None else ()
+        if len(rows) > 1 and others_could(rows, node.name, call.demand.excluded):
+            patience /= 2
+        if patience > node.first_token:
+            patience = node.first_token
+        if not call.chat.stream:
+            for row in rows:
+                if row.node == node.name and row.model == model:
+                    return patience + writing_time(call.chat, row)
+        return patience
 
     def _retry_or_raise(self, call: Call, attempt: Attempt, error: DplError) -> None:
         why = retry_reason(error)
@@ -361,7 +325,7 @@ class Dispatcher:
                 )
             self._finish(attempt, error)
             self._count_end(call, error)
-            self._count_answer(call, attempt)
+            self._counted.answer(call.metrics, call.chat, attempt)
 
     def _finish(self, attempt: Attempt, error: DplError | None) -> None:
         """Give the place back: once for every attempt, however it ended."""
@@ -373,29 +337,17 @@ class Dispatcher:
         outcome = outcome_of(attempt, error)
         self._core.on_finish(attempt.id, outcome, time.monotonic())
         metrics = self._metrics.node(attempt.node.name)
-        metrics.ended[ended(error)].inc()
-        if outcome.failure is Failure.CUT:
+        metrics.ended["ok" if error is None else ended(error)].value += 1
+        if outcome.failure is CUT:
             metrics.streams_truncated.inc()
-        self.wake()
+        if self._turns.waiting:
+            self.wake()
 
     def _count_end(self, call: Call, error: DplError | None) -> None:
+        metrics = call.metrics
         self.open_calls -= 1
-        call.metrics.in_flight.dec()
-        call.metrics.ended[ended(error)].inc()
-        call.metrics.duration.observe(time.monotonic() - call.demand.arrived)
-        if isinstance(error, ClientGone):
+        metrics.in_flight.value -= 1
+        metrics.ended["ok" if error is None else ended(error)].value += 1
+        metrics.duration.observe(time.monotonic() - call.demand.arrived)
+        if error is not None and isinstance(error, ClientGone):
             self._metrics.client_left[call.phase].inc()
-
-    def _count_answer(self, call: Call, attempt: Attempt) -> None:
-        usage = attempt.done.usage if attempt.done is not None else None
-        tokens = (usage.completion_tokens if usage is not None else None) or attempt.tokens
-        seconds = attempt.last_at - (attempt.first_at or attempt.last_at)
-        if tokens > 1 and seconds > 0:
-            call.metrics.time_per_output_token.observe(seconds / (tokens - 1))
-            pair = self._metrics.node_model(attempt.node.name, attempt.model)
-            pair.output_tokens.inc(tokens)
-            pair.decode_seconds.inc(seconds)
-        if usage is not None:
-            call.metrics.input_tokens.inc(usage.prompt_tokens or 0)
-            call.metrics.output_tokens.inc(usage.completion_tokens or 0)
-            call.metrics.cached_tokens.inc(usage.cached_tokens or 0)

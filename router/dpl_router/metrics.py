@@ -17,7 +17,7 @@ from dpl_router import __version__
 from dpl_router.scheduling.types import Reason, Rejection
 from dpl_router.tallies import Count, Family, Level, Page, Sum
 
-Route = Literal["chat", "generate", "completions", "embeddings", "batch"]
+Route = Literal["chat", "generate", "completions", "embeddings", "passthrough", "batch"]
 Ended = Literal["ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"]
 RetryReason = Literal["connect", "status", "timeout", "lock_conflict", "stream_cut"]
 Phase = Literal["queue", "prefill", "decode"]
@@ -26,6 +26,9 @@ RenewalAnswer = Literal["renewed", "lost", "error"]
 PollFailure = Literal["timeout", "connect", "status", "empty"]
 ProxyOutcome = Literal["ok", "client_error", "upstream_error", "timeout"]
 Mode = Literal["promql", "direct", "blind"]
+LoadCause = Literal["cold", "context", "evicted", "expired", "lost"]
+"""Why a model was loaded for a request: it never was there; with another context; another model
+drove it out; nobody used it for long; it was there at the last look."""
 
 OTHER = "other"
 NAMED_MODELS = 80
@@ -161,12 +164,19 @@ class NodeFamilies:
             "Time a node took for them, summed over requests.",
             ["node", "model"],
         )
+        self.prompt_truncated = page.counts(
+            "dpl_router_prompt_truncated_total", "Prompts a node cut.", ["node", "model"]
+        )
+
+        self.reloads = page.counts(
+            "dpl_router_model_reloads_total", "Models loaded for a request.", ["node", "cause"]
+        )
 
     def of_a_node(self) -> tuple[Family[Sum] | Family[Count] | Family[Level], ...]:
         return self.first_token, self.truncated, self.cordoned, self.circuit
 
     def of_a_pair(self) -> tuple[Family[Count] | Family[Level], ...]:
-        return self.in_flight, self.output_tokens, self.decode_seconds
+        return self.in_flight, self.output_tokens, self.decode_seconds, self.prompt_truncated
 
 
 class NodeMetrics:
@@ -176,6 +186,7 @@ class NodeMetrics:
         self.ended = ByWord[Ended](of.requests, node).from_the_start(get_args(Ended))
         self.time_to_first_token = of.first_token.labels(node)
         self.streams_truncated = of.truncated.labels(node)
+        self.reloads = ByWord[LoadCause](of.reloads, node)
         self.cordoned = of.cordoned.labels(node)
         self.circuit_state = of.circuit.labels(node)
 
@@ -187,6 +198,7 @@ class NodeModelMetrics:
         self.in_flight = of.in_flight.labels(node, model)
         self.output_tokens = of.output_tokens.labels(node, model)
         self.decode_seconds = of.decode_seconds.labels(node, model)
+        self.prompt_truncated = of.prompt_truncated.labels(node, model)
 
 
 class LeaseMetrics:
@@ -315,6 +327,8 @@ class RouterMetrics:
         if self._nodes.pop(name, None) is not None:
             for outcome in get_args(Ended):
                 self._node_families.requests.remove(name, outcome)
+            for cause in get_args(LoadCause):
+                self._node_families.reloads.remove(name, cause)
             for family in self._node_families.of_a_node():
                 family.remove(name)
         for pair in [pair for pair in self._pairs if pair[0] == name]:

@@ -15,15 +15,12 @@ class Turns:
     """The held requests by id."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: dict[str, asyncio.Future[None]] = {}
 
     async def wait(self, id_: str, gone: Gone, until: float) -> None:
         """Until woken, or the monotonic time `until`. Raises: ClientGone, or what `end` says."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[id_] = turn
+        self.waiting[id_] = turn
 
         def leave(_: Gone) -> None:
             if not turn.done():
@@ -37,16 +34,16 @@ class Turns:
             return
         finally:
             gone.remove_done_callback(leave)
-            self._waiting.pop(id_, None)
+            self.waiting.pop(id_, None)
 
     def end(self, error: DplError) -> None:
         """All who wait get `error`."""
-        for turn in self._waiting.values():
+        for turn in self.waiting.values():
             if not turn.done():
                 turn.set_exception(error)
 
     def wake(self, ids: Iterable[str | None]) -> None:
         for id_ in ids:
-            turn = self._waiting.get(id_ or "")
+            turn = self.waiting.get(id_ or "")
             if turn is not None and not turn.done():
                 turn.set_result(None)

@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
     """There from `connection_made` on, so before any other call."""
+    write: Callable[[bytes], None]
+    """The transport's own: what is written in one turn of the loop leaves together at its end."""
 
     def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
         self._house = house
@@ -78,9 +80,6 @@ class Connection(asyncio.Protocol):
         self.since = house.now
         """Of what the look once a second watches: a head, a body, a parting, idleness."""
         self.clogged: asyncio.Future[None] | None = None
-        self._out: list[bytes] = []
-        """What was written in this turn of the loop."""
-        self._out_size = 0
         self._left_to_write = 0
         self._stalled_since = 0.0
         self._url = b""
@@ -90,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         self._transport.set_write_buffer_limits(high=self.limits.write_ahead)
         client = transport.get_extra_info("peername")
         server = transport.get_extra_info("sockname")
@@ -105,35 +105,32 @@ class Connection(asyncio.Protocol):
         if self._in_head or self._reading is not None:
             self._quiet += self._piece
         try:
-            while data:
-                data = self._fed(data)
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as wish:
+            self._hear_again(data[wish.args[0] :])
         except HttpParserError as error:
             cause = error.__context__  # what a call of the parser's to us has raised
             self._refuse(cause.status if isinstance(cause, Refused) else 400)
-        except Refused as refused:
-            self._refuse(refused.status)
         if self._quiet > self.limits.head and (self._in_head or self._reading is not None):
             self._refuse(431)
 
-    def _fed(self, data: bytes) -> bytes:
-        """What is still to be fed. Raises: HttpParserError.
-
-        A wish for another protocol (Java's client has one in each first request) may be ignored;
+    def _hear_again(self, rest: bytes) -> None:
+        """A wish for another protocol (Java's client has one in each first request) may be ignored;
         llhttp takes what follows for that protocol, so it hears the head again without the wish.
         """
+        method = self._parser.get_method()
+        self._parser = HttpRequestParser(self)
         try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade as wish:
-            method = self._parser.get_method()
-            self._parser = HttpRequestParser(self)
-            return without_wish(method, self._url, self._headers) + data[wish.args[0] :]
-        return b""
+            head = without_wish(method, self._url, self._headers)
+        except Refused as refused:
+            self._refuse(refused.status)
+        else:
+            self.data_received(head + rest)
 
     def eof_received(self) -> None:
         """The transport closes itself after this, when what is left to write has gone out."""
         if self._now is not None:
             self._transport.abort()
-        self._flush()
         self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -181,8 +178,9 @@ class Connection(asyncio.Protocol):
             raise Refused(503)
         scope, waits = read_head(self._parser, self._url, self._headers, self.limits)
         keep = self._parser.should_keep_alive() and not self._house.closing
-        exchange = Exchange(self, scope, keep=keep, waits=waits)
-        scope["client"], scope["server"], scope["state"] = self._client, self._server, {}
+        old, bodiless = scope["http_version"] == "1.0", scope["method"] == "HEAD"
+        exchange = Exchange(self, scope, keep, waits, old, bodiless)
+        scope["client"], scope["server"] = self._client, self._server
         scope["extensions"] = {"dpl.wire": exchange}
         self._reading = exchange
         self._quiet = 0
@@ -212,26 +210,11 @@ class Connection(asyncio.Protocol):
 
     # What an exchange calls.
 
-    def write(self, data: bytes) -> None:
-        """All of one turn of the loop leaves at its end: clients that sleep are woken once for
-        it, which costs more than the writing."""
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-        self._out_size += len(data)
-        if self._out_size > self.limits.write_ahead:
-            self._flush()
-
-    def _flush(self) -> None:
-        out = self._out
-        if out and not self._transport.is_closing():
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        out.clear()
-        self._out_size = 0
 
     def taken(self, size: int) -> None:
         self._unread -= size
-        self._read_on()
+        if self._held:
+            self._read_on()
 
     def ended(self) -> None:
         """The next request's turn, or the end."""
@@ -242,7 +225,8 @@ class Connection(asyncio.Protocol):
         if not exchange.keep:
             self._part(politely=not exchange.whole or self._reading is not None)
             return
-        self._read_on()
+        if self._held:
+            self._read_on()
         if self._later:
             self._serve(self._later.popleft())
         elif self._refusal:
@@ -254,15 +238,19 @@ class Connection(asyncio.Protocol):
         self._now = exchange
         self._house.running.add(exchange)
         exchange.task = self._loop.create_task(self._run(exchange))
-        exchange.task.add_done_callback(_tell)
 
     async def _run(self, exchange: Exchange) -> None:
+        sound = False
         try:
             await self._house.app(exchange.scope, exchange.receive, exchange.send)
+            sound = True
         except ClientGone:
-            pass  # it tried to send
-        finally:  # what else it raised is told when this task is done
+            sound = True  # it tried to send
+        finally:
+            if not sound and exchange.task is not None:
+                exchange.task.add_done_callback(_tell)
             self._house.running.discard(exchange)
+            exchange.part()
             if not exchange.ended:
                 self._break_off(exchange)
 
@@ -271,7 +259,6 @@ class Connection(asyncio.Protocol):
         exchange.ended = True
         self._now = None
         if exchange.started or (exchange.gone and not self._refusal):
-            self._flush()
             self._transport.abort()
         else:
             self._say(self._refusal or 500)
@@ -300,7 +287,6 @@ class Connection(asyncio.Protocol):
     def _part(self, *, politely: bool) -> None:
         """Close. A client that still sends would lose our answer to a reset: it is heard out."""
         self._later.clear()
-        self._flush()
         if not politely or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._parting and not self._transport.is_closing():
@@ -352,7 +338,6 @@ class Connection(asyncio.Protocol):
         if self._now is not None:
             self._now.keep = False
         elif not self._parting:
-            self._flush()
             self._transport.close()
 
     def abort(self) -> None:

@@ -29,7 +29,7 @@ def read_head(
 ) -> tuple[dict[str, Any], bool]:
     """The ASGI scope, less what the connection knows, and whether the client waits for a 100.
 
-    Raises: Refused.
+    The headers lie as a mapping in the scope's state as well. Raises: Refused.
     """
     version = parser.get_http_version()
     table = dict(headers)
@@ -47,6 +47,7 @@ def read_head(
     method = parser.get_method().decode("ascii")
     if url[:1] != b"/":
         url, headers = _absolute(url, headers)
+        table = dict(headers)
     path, _, query = url.partition(b"?")
     text = path.decode("latin-1")
     scope = {
@@ -60,9 +61,10 @@ def read_head(
         "query_string": query,
         "root_path": "",
         "headers": headers,
+        "state": {"headers": table},
     }
-    waits = table.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
-    return scope, waits
+    waits = b"expect" in table and version == "1.1"
+    return scope, waits and table[b"expect"].lower() == b"100-continue"
 
 
 def _chunked(version: str, coding: bytes) -> None:

@@ -20,23 +20,23 @@ REST = 4
 """An answer longer than expected is taken to need a quarter of the expected length more."""
 
 
-@dataclass(slots=True)
 class Attempt:
     """One request at one node."""
 
-    node: str
-    model: str
-    prompt: int
-    expected: int
-    """Tokens of an answer, as believed when it was sent."""
-    epoch: int
-    """Of the node's health when it was sent."""
-    crowd: float
-    """Requests at the node when it was sent, this one included."""
-    rest: int
-    """Tokens still to come; at first all that are expected."""
-    tokens: int = 0
+    tokens = 0
     """So far; 0 = not one."""
+
+    def __init__(
+        self, node: str, model: str, prompt: int, expected: int, epoch: int, crowd: float
+    ) -> None:
+        """`expected`: tokens of the answer, as believed now. `epoch`: of the node's health.
+        `crowd`: requests at the node, this one included."""
+        self.node = node
+        self.model = model
+        self.prompt = prompt
+        self.expected = self.rest = expected
+        self.epoch = epoch
+        self.crowd = crowd
 
 
 class Tally:
@@ -49,6 +49,8 @@ class Tally:
         self.rest = 0
         """Tokens that our requests there are still expected to make."""
         self._history: deque[tuple[float, int]] = deque([(-inf, 0)], HISTORY)
+        self._noted = -inf
+        """When the last entry of the history was made."""
 
     def add(self, attempt: Attempt, now: float) -> None:
         self.count += 1
@@ -79,10 +81,10 @@ class Tally:
         return self.count, self.pending, self.rest
 
     def _note(self, now: float) -> None:
-        last = self._history[-1][0]
-        if now - last < GRAIN:
-            self._history[-1] = (last, self.count)
+        if now - self._noted < GRAIN:
+            self._history[-1] = (self._noted, self.count)
         else:
+            self._noted = now
             self._history.append((now, self.count))
 
     def at(self, time: float) -> int:

@@ -1,6 +1,8 @@
 """Why a candidate is out. Facts of the request and of people come first: a node that is only
 believed to be bad is forgiven when nothing else is left."""
 
+from collections.abc import Mapping
+
 from dpl_router.scheduling.types import Candidate, Demand, Rejection
 
 BELIEFS = frozenset({Rejection.DOWN, Rejection.BREAKER})
@@ -31,7 +33,7 @@ def rejection(row: Candidate, demand: Demand, now: float) -> Rejection | None:
         return row.barred
     if now < row.exclusive_until:
         return Rejection.EXCLUSIVE
-    if demand.select and not _labelled(row, demand):
+    if demand.select and not _labelled(row, demand.select):
         return Rejection.LABELS
     if row.down:
         return Rejection.DOWN
@@ -40,5 +42,5 @@ def rejection(row: Candidate, demand: Demand, now: float) -> Rejection | None:
     return None
 
 
-def _labelled(row: Candidate, demand: Demand) -> bool:
-    return all(row.labels.get(name) == value for name, value in demand.select.items())
+def _labelled(row: Candidate, select: Mapping[str, str]) -> bool:
+    return all(row.labels.get(name) == value for name, value in select.items())

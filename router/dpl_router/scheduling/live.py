@@ -47,9 +47,10 @@ class Core:
     def snapshot(self, demand: Demand | None, now: float) -> Snapshot:
         if demand is None:
             views = {model: self._view(model, now) for model in self._roster.models}
+            strangers = self._view(STRANGERS, now)
         else:
-            views = {demand.model: self._view(demand.model, now)}
-        strangers = self._view(STRANGERS, now)
+            strangers = self._view(demand.model, now)  # whatever the model is
+            views = {demand.model: strangers}
         return Snapshot(views, strangers, self._queues.claims, self._seed)
 
     def _view(self, model: str, now: float) -> View:
@@ -155,16 +156,18 @@ class Core:
             known = self._nodes[node] = Node(NodeConfig(node))
             known.gone = True
         model, tally, health = demand.model, known.tally, known.health
-        expected = self._expected(demand)
         crowd = tally.count + 1 + known.others.now(now)
-        opened = Attempt(node, model, demand.prompt_tokens, expected, health.epoch, crowd, expected)
+        opened = Attempt(
+            node, model, demand.prompt_tokens, self._expected(demand), health.epoch, crowd
+        )
         self._book.opened(attempt, opened)
         known.sent(model, now)
         tally.add(opened, now)
         if not health.calm:
             health.sent(attempt)
             known.changed()
-        known.counted()
+        elif known.readers:
+            known.counted()
 
     def _expected(self, demand: Demand) -> int:
         """Tokens of the answer: as many as the model's answers have, if the client lets it."""
@@ -204,7 +207,8 @@ class Core:
         node.learn(closed, outcome, now)
         if node.gone and not node.tally.count:
             del self._nodes[node.id]
-        node.counted()
+        if node.readers:
+            node.counted()
 
     def _ended_well(
         self, attempt: str, closed: Attempt, node: Node, outcome: Outcome, now: float
@@ -213,10 +217,11 @@ class Core:
             self._first(attempt, closed, node, now)
         node.health.done(closed.epoch)
         tokens = outcome.eval_tokens or outcome.tokens or closed.tokens
-        for model in (closed.model, "") if closed.model else ("",):
-            output = self._outputs.get(model)
-            if output is not None:
-                output.learn(tokens)
+        if tokens:
+            for model in (closed.model, "") if closed.model else ("",):
+                output = self._outputs.get(model)
+                if output is not None:
+                    output.learn(tokens)
 
     def _ended_badly(
         self, attempt: str, closed: Attempt, node: Node, outcome: Outcome, now: float

@@ -66,8 +66,9 @@ class Node:
         self.exclusive_until = -inf
         self._exclusive_at = -inf
         self._work: dict[str, Work] = {}
-        self._made: dict[str, tuple[Work, ModelFacts, tuple[Any, ...]]] = {}
-        """The first LIVE fields of the candidates of which nothing else changes until `changed`."""
+        self._made: dict[str, tuple[float, Work, ModelFacts, tuple[Any, ...]]] = {}
+        """The first LIVE fields of the candidates of which nothing else changes until `changed`, or
+        the time that stands first."""
         self.readers: list[tuple[list[int], int]] = []
         """Who shows a candidate of this node: the place is written into the list when that is no
         longer true. Told once, so that most events of a request cost nothing here."""
@@ -142,9 +143,9 @@ class Node:
 
     def sent(self, model: str, now: float) -> None:
         """A request goes out: where its model is not there, that loads it."""
-        listed = self.facts.models.get(model)
-        if listed is not None and listed.loaded:
-            return
+        made = self._made.get(model)
+        if made is not None and now < made[0]:
+            return  # it is there
         work = self.work(model)
         seconds = self._load(model, work, now)
         if seconds and work.loading_until <= now:
@@ -179,9 +180,9 @@ class Node:
     def candidate(self, model: str, now: float) -> Candidate:
         """Made whole only where more than counts and speeds may differ from the last one."""
         made = self._made.get(model)
-        if made is None:
+        if made is None or now >= made[0]:
             return self._whole(model, now)
-        work, listed, lasting = made
+        _, work, listed, lasting = made
         return Candidate._make(lasting + self.tally.sums() + self._speeds(listed, work, now))
 
     def _speeds(self, listed: ModelFacts, work: Work, now: float) -> tuple[float, float]:
@@ -221,8 +222,8 @@ class Node:
             prefill=prefill,
             decode=decode,
         )
-        if listed.loaded and work.loading_until == -inf:  # else time alone changes it
-            self._made[model] = work, listed, row[:LIVE]
+        if not load and work.loading_until == -inf:  # else time alone changes it
+            self._made[model] = self._there_until(listed, work), work, listed, row[:LIVE]
         return row
 
     def _barred(self, model: ModelFacts, load: float) -> Rejection | None:
@@ -254,10 +255,21 @@ class Node:
             return work.load
         return LOAD_UNKNOWN if facts.memory is None else 1 + facts.memory / LOAD_BYTES
 
+    def _there_until(self, facts: ModelFacts, work: Work) -> float:
+        """How long `_load` says 0 where it does now: for ever, or as long as our own use says it."""
+        if facts.loaded or self._seen_at(facts) is not None:
+            return inf
+        return work.used + KEEP_ALIVE
+
+    def _seen_at(self, facts: ModelFacts) -> float | None:
+        """When somebody saw whether the model is loaded; None where nobody did."""
+        if facts.loaded is None:
+            return None
+        return self.facts.sampled_at if facts.seen_at is None else facts.seen_at
+
     def _used(self, facts: ModelFacts, work: Work, now: float) -> bool:
-        if facts.loaded is None or self.facts.sampled_at is None:
-            return now - work.used < KEEP_ALIVE
-        return work.used > self.facts.sampled_at
+        seen_at = self._seen_at(facts)
+        return now - work.used < KEEP_ALIVE if seen_at is None else work.used > seen_at
 
     def _loads_end(self, now: float) -> float:
         """When the loads under way are through; -inf where there are none."""

@@ -11,12 +11,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Priority(StrEnum):
-    INTERACTIVE = "interactive"
-    NORMAL = "normal"
-    BULK = "bulk"
-
-
 class Action(StrEnum):
     DISPATCH = "dispatch"
     HOLD = "hold"
@@ -79,15 +73,11 @@ class Demand:
     """The nodes' own name; empty = any loaded model, and the decision names it."""
     prompt_tokens: int
     arrived: float
-    priority: Priority = Priority.INTERACTIVE
     max_tokens: int | None = None
-    context: int | None = None
     deadline: float | None = None
     key: str = ""
-    session: str | None = None
-    prefix: tuple[int, ...] = ()
-    needs: frozenset[str] = frozenset()
-    select: Mapping[str, str] = field(default_factory=dict)
+    select: Mapping[str, str] | None = None
+    """Labels that the node must have; None: any node will do."""
     excluded: frozenset[str] = frozenset()
     attempts: int = 0
     """Which try this is: 0 = the first, 2 = the second retry. `may_retry` and `on_dispatch` get
@@ -99,6 +89,8 @@ class ModelFacts:
     """One model on one node."""
 
     loaded: bool | None = None
+    seen_at: float | None = None
+    """When `loaded` was seen; None = with the node's sample."""
     running: int | None = None
     waiting: int | None = None
     context: int | None = None
@@ -171,7 +163,6 @@ class Decision:
     node: str | None = None
     reason: Reason | None = None
     rejection: Rejection | None = None
-    preempt: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     """At most 32. Filled with a rejection, and by `explain`; else empty, which is cheap."""
     retry_after: float | None = None

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from dpl_router.errors import BadRequest
-from dpl_router.surfaces.openai import decode_chat, text_bytes
+from dpl_router.surfaces.openai import decode_chat
+from dpl_router.surfaces.reading import text_bytes
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import Node, running_router, until
 

@@ -9,7 +9,7 @@ from tests.router.scheduling.values import unhurried
 
 
 def an_attempt(expected: int = 100) -> Attempt:
-    return Attempt("a", "m", prompt=50, expected=expected, epoch=0, crowd=1.0, rest=expected)
+    return Attempt("a", "m", prompt=50, expected=expected, epoch=0, crowd=1.0)
 
 
 def test_a_prompt_is_pending_until_its_first_token() -> None:

@@ -1,0 +1,85 @@
+"""A client's call on its way, and the answer to it from its first words on."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from dpl_router.attempt import TELL_EVERY, Attempt, Gone, Wire
+from dpl_router.conversation import ChatRequest, Piece
+from dpl_router.errors import ClientGone, DplError
+from dpl_router.metrics import ModelMetrics, Phase
+from dpl_router.scheduling.types import Demand, Reason
+
+
+class Call(Struct, eq=False):
+    """A request on its way: the client's words, and what the scheduler was told of it."""
+
+    chat: ChatRequest
+    demand: Demand
+    gone: Gone
+    metrics: ModelMetrics
+    deadline: float
+    last_error: DplError | None = None
+    waited: float = 0.0
+    """Seconds in our own queue."""
+    phase: Phase = "prefill"
+
+
+class Accounts(Protocol):
+    """Whom an answer tells how far it is."""
+
+    def tell(self, attempt: Attempt) -> None: ...
+
+    def end(self, call: Call, attempt: Attempt, error: DplError | None) -> None:
+        """However it ended; later calls do nothing."""
+        ...
+
+
+class Answer(Struct, eq=False):
+    """An answer that has begun. `close` is synchronous, idempotent, and returns the place."""
+
+    node: str
+    model: str
+    reason: Reason
+    media: str
+    """The node's content type, as it said it."""
+    attempts: int
+    queue_ms: int
+    first: Sequence[Piece]
+    """The events that came with the first word; of a plain answer all."""
+    _attempt: Attempt
+    _call: Call
+    _accounts: Accounts
+
+    @property
+    def truncated(self) -> bool:
+        """The node cut the prompt to its context; known at the end of the answer."""
+        done = self._attempt.done
+        return done is not None and done.usage is not None and done.usage.truncated
+
+    async def next(self) -> Sequence[Piece]:
+        """The events after those, in order; empty at the end.
+
+        Raises: UpstreamBroke, with the answer incomplete; ClientGone.
+        """
+        try:
+            pieces = await self._attempt.next()
+        except DplError as error:
+            self._accounts.end(self._call, self._attempt, error)
+            raise
+        if self._attempt.last_at - self._attempt.told > TELL_EVERY:
+            self._accounts.tell(self._attempt)
+        return pieces
+
+    async def flow(self, wire: Wire) -> None:
+        """The rest, written to the client the moment it comes. Raises: as `next`."""
+        try:
+            await self._attempt.flow(wire, self._accounts.tell)
+        except DplError as error:
+            self._accounts.end(self._call, self._attempt, error)
+            raise
+
+    def close(self) -> None:
+        gone = None if self._attempt.done else ClientGone("the client left before the end")
+        self._accounts.end(self._call, self._attempt, gone)

@@ -1,0 +1,147 @@
+"""Nodes that refuse, break off or say nothing, and what the client hears of it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.openai import FakeOpenAi, Faults
+from tests.fakes.router import Node, running_router
+from tests.router.chat.talking import PATH, body, events, text_of
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(status=500),
+        Faults(status=503, retry_after="1"),
+        Faults(status=429),
+        Faults(status=401),
+        Faults(garbage=True),
+        Faults(die="before_head"),
+        Faults(die="after_head"),
+        Faults(raw="<html>no</html>", content_type="text/html"),
+    ],
+    ids=lambda faults: faults.die or faults.status or "garbage",
+)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_node_that_fails_before_its_first_word_is_replaced_unseen(
+    tmp_path: Path, faults: Faults, stream: bool
+) -> None:
+    with FakeOpenAi() as good, FakeOpenAi() as bad:
+        nodes = {"bad": bad.url, "good": good.url}
+        async with running_router(nodes, folder=tmp_path) as router:
+            async with router.client() as client:
+                bad.faults, good.faults = faults, Faults(token_delay=0.05)
+                calls = [client.post(PATH, json=body(stream=stream)) for _ in range(8)]
+                answers = await asyncio.gather(*calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert {answer.headers["x-dpl-node"] for answer in answers} == {"good"}
+    assert any(answer.headers["x-dpl-attempts"] == "2" for answer in answers)
+
+
+async def test_a_request_that_is_wrong_itself_is_told_at_once_and_tried_once(
+    tmp_path: Path,
+) -> None:
+    wrong = '{"error":{"message":"context size exceeded","type":"invalid_request_error"}}'
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        async with running_router({"a": a.url, "b": b.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                a.faults = b.faults = Faults(status=400, body=wrong)
+                answer = await client.post(PATH, json=body())
+        tries = len(a.chats) + len(b.chats)
+
+    assert answer.status_code == 400
+    assert "context size exceeded" in answer.json()["error"]["message"]
+    assert tries == 1
+
+
+async def test_a_cut_after_the_first_token_is_an_error_event_and_no_second_text(
+    tmp_path: Path,
+) -> None:
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        async with running_router({"a": a.url, "b": b.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                a.faults = b.faults = Faults(die="after_tokens", after=2, token_delay=0.05)
+                answer = await client.post(PATH, json=body(stream=True))
+        tries = len(a.chats) + len(b.chats)
+
+    chunks = events(answer.text)
+    assert answer.status_code == 200
+    assert set(chunks[-1]) == {"error"}
+    assert "[DONE]" not in chunks
+    assert text_of(chunks[:-1]) == "Hello from"
+    assert tries == 1
+
+
+async def test_when_every_node_refuses_the_client_hears_it_with_no_retry(tmp_path: Path) -> None:
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        async with running_router({"a": a.url, "b": b.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                a.faults = b.faults = Faults(status=500)
+                answer = await client.post(PATH, json=body())
+        tries = (len(a.chats), len(b.chats))
+
+    assert answer.status_code == 502
+    assert answer.headers["x-should-retry"] == "false"
+    assert answer.json()["error"]["code"] == "upstream_refused"
+    assert tries == (1, 1)
+
+
+async def test_a_node_without_any_word_is_left_after_half_the_budget(tmp_path: Path) -> None:
+    with FakeOpenAi() as silent, FakeOpenAi() as good:
+        nodes = {"silent": silent.url, "good": good.url}
+        patience = {"timeouts": {"first_token": 4}}
+        async with running_router(nodes, folder=tmp_path, router=patience) as router:
+            silent.faults = Faults(hang="before_head")
+            async with router.client() as client:
+                answers = [await client.post(PATH, json=body(stream=True)) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert {answer.headers["x-dpl-node"] for answer in answers} == {"good"}
+
+
+async def test_a_failure_after_the_head_left_is_an_error_event(tmp_path: Path) -> None:
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path, heartbeat=0.2) as router:
+            node.faults = Faults(head_delay=0.6, status=500)
+            async with router.client() as client:
+                answer = await client.post(PATH, json=body(stream=True))
+
+    assert answer.status_code == 200
+    assert set(events(answer.text)[-1]) == {"error"}
+
+
+async def test_two_failing_nodes_are_both_passed_over(tmp_path: Path) -> None:
+    """Two retries: the third node answers, whichever order they are asked in."""
+    with FakeOpenAi() as a, FakeOpenAi() as b, FakeOpenAi() as good:
+        nodes: dict[str, Node] = {"a": a.url, "b": b.url, "good": {"url": good.url, "slots": 1}}
+        async with running_router(nodes, folder=tmp_path) as router:
+            a.faults = b.faults = Faults(status=500)
+            good.faults = Faults(token_delay=0.1)
+            async with router.client() as client:
+                calls = [client.post(PATH, json=body()) for _ in range(3)]
+                answers = await asyncio.gather(*calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert "3" in {answer.headers["x-dpl-attempts"] for answer in answers}
+
+
+async def test_a_plain_answer_that_broke_off_is_asked_for_elsewhere(tmp_path: Path) -> None:
+    """Nothing of it has reached the client, however much the node had written."""
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        nodes: dict[str, Node] = {
+            "a": {"url": a.url, "kind": "llamacpp"},
+            "b": {"url": b.url, "kind": "llamacpp"},
+        }
+        async with running_router(nodes, folder=tmp_path) as router:
+            a.faults = Faults(die="after_tokens", after=2, token_delay=0.05)
+            b.faults = Faults(token_delay=0.05)
+            async with router.client() as client:
+                calls = [client.post(PATH, json=body()) for _ in range(6)]
+                answers = await asyncio.gather(*calls)
+
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert {answer.headers["x-dpl-node"] for answer in answers} == {"b"}
+    assert len(a.chats) > 0
