@@ -4,9 +4,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PARTS := .parts
+CLIENTS := .clients/sdks .clients/frameworks
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fmt bench render lock
+.PHONY: help up test check fmt bench render clients lock recordings
 
 help: ## what can be typed here
 	@awk -F ': .*## ' '/^[a-z]+:.* ## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -14,7 +15,7 @@ help: ## what can be typed here
 up: $(READY) ## the whole stack on this machine, with a real model (make up ARGS="--demo-nodes 2")
 	@exec $(BIN)/dpl up --data-dir .dpl --parts-dir $(PARTS) $(ARGS)
 
-test: $(READY) ## all tests, with the real programs (make test ARGS="-k lease")
+test: $(READY) $(CLIENTS:=/.ready) ## all tests, with the real programs (make test ARGS="-k lease")
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -37,9 +38,24 @@ bench: $(READY) ## the data path beside nginx, in the same run
 render: $(READY) ## write the generated files anew
 	@$(BIN)/dpl config schema > nodes.schema.json
 
-lock: $(READY) ## resolve requirements.lock anew (needs uv)
+clients: $(READY) $(CLIENTS:=/.ready) ## run every client and write the table in docs/clients.md anew
+	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser
+	@$(BIN)/python -m tests.clients.table
+
+recordings: $(READY) ## every parser over recordings (make recordings RECORDINGS=folder)
+	@$(BIN)/python -m tests.recordings_run "$(RECORDINGS)"
+
+lock: $(READY) ## resolve the lock files anew (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  exporter/pyproject.toml router/pyproject.toml --extra demo --group dev -o requirements.lock
+	@cd tests/clients && for kind in sdks frameworks; do uv pip compile --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate requirements-$$kind.in -o requirements-$$kind.lock || exit 1; done
+
+.clients/%/.ready: tests/clients/requirements-%.lock | $(READY)
+	@echo "making .clients/$* from its lock file (half a minute, once)"
+	@$(BIN)/python -m venv --clear .clients/$*
+	@.clients/$*/bin/pip install -q --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 $(READY): requirements.lock exporter/pyproject.toml router/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from dpl_exporter.addresses import is_loopback
 from dpl_exporter.collectors import BACKENDS, COLLECTORS, Parts
+from dpl_exporter.collectors.base import merged
 from dpl_exporter.collectors.llm import LlmCollector
 from dpl_exporter.collectors.llm_process import LlmProcesses
 from dpl_exporter.collectors.machine import node_time
@@ -64,7 +65,7 @@ class Exporter:
         }
 
     def _page(self) -> tuple[list[Metric], Readings]:
-        families = self._guard.page()
+        families = merged(self._guard.page())
         readings = Readings(families)
         self._throughput.add(time.monotonic(), readings.totals())
         return families, readings

@@ -5,6 +5,8 @@ ExporterError
 ├── StartError                 the address cannot be served (port in use): one line, exit 2
 ├── NoData                     this machine has nothing of that kind: no series, no failure
 ├── Failed                     a collector failed but has something to say now (`families`)
+├── DriverFailed               the GPU driver does not answer at all, or not as it should
+├── CardLost                   the driver answers, but not for this GPU
 ├── LlmError                   the LLM server
 │   ├── LlmUnreachable         no connection, or silent beyond the deadline
 │   └── LlmBadAnswer           it answered, but not what its kind answers
@@ -51,6 +53,18 @@ class Failed(ExporterError):
     def __init__(self, message: str, families: Sequence[Metric] = ()) -> None:
         super().__init__(message)
         self.families = tuple(families)
+
+
+class DriverFailed(ExporterError):
+    """`code` is NVML's, None where it was not NVML that said so."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CardLost(ExporterError):
+    """Fell off the bus, or waits for a reset. The other cards go on."""
 
 
 class LlmError(ExporterError):

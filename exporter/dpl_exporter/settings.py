@@ -58,6 +58,10 @@ class Settings:
     """Serve beyond loopback without keys."""
     protect_reads: bool
     """Reads need a viewer key too."""
+    gpu_pcie_throughput: bool
+    """Measure the traffic of NVIDIA cards: 40 ms a card on each page."""
+    gpu_powermetrics: bool
+    """On a Mac, as root: energy and power of the GPU."""
     collectors: frozenset[str]
     """Names of the enabled ones."""
     environment: Mapping[str, str]
@@ -177,6 +181,20 @@ def _options() -> tuple[_Option, ...]:
             (("DPL_PROTECT_READS", read_switch),),
             False,
             "reads need a key of role viewer too",
+            is_switch=True,
+        ),
+        _Option(
+            "--gpu-pcie-throughput",
+            (("DPL_GPU_PCIE_THROUGHPUT", read_switch),),
+            False,
+            "measure the PCIe traffic of NVIDIA cards, which takes 40 ms a card",
+            is_switch=True,
+        ),
+        _Option(
+            "--gpu-powermetrics",
+            (("DPL_GPU_POWERMETRICS", read_switch),),
+            False,
+            "energy and power of a Mac's GPU, from powermetrics; needs root",
             is_switch=True,
         ),
     )

@@ -14,6 +14,12 @@ TOTALS: Mapping[str, str] = {
     "written_bytes_per_second": "dpl_node_disk_written_bytes_total",
 }
 CPU = "dpl_node_cpu_seconds_total"
+GPU: Mapping[str, str] = {
+    "busy": "dpl_gpu_utilization_ratio",
+    "total": "dpl_gpu_memory_total_bytes",
+    "used": "dpl_gpu_memory_used_bytes",
+    "watts": "dpl_gpu_power_watts",
+}
 
 
 class Readings:
@@ -37,9 +43,17 @@ class Readings:
         found = self._series(name)
         return sum(value for _, value in found) if found else None
 
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """The values of one family by a label."""
-        return {labels.get(label, ""): value for labels, value in self._series(name)}
+    def by(self, name: str, label: str, **only: str) -> dict[str, float]:
+        """The values of one family by a label; `only` are labels that must be as given."""
+        return {
+            labels.get(label, ""): value
+            for labels, value in self._series(name)
+            if only.items() <= labels.items()
+        }
+
+    def labels(self, name: str, label: str, other: str) -> dict[str, str]:
+        """One label of a family by another, for an info metric; empty where it lacks it."""
+        return {labels.get(label, ""): labels.get(other, "") for labels, _ in self._series(name)}
 
     def label(self, name: str, label: str) -> str | None:
         """The label of the first series."""
@@ -72,7 +86,7 @@ def status_document(
             "load1": readings.value("dpl_node_load1"),
         },
         "memory": _memory(readings),
-        "gpu": [],
+        "gpu": gpus(readings),
         "model": current_model(readings, preferred),
         "models": sorted(readings.by("dpl_llm_model_loaded", "model")),
         "llm": {
@@ -83,6 +97,32 @@ def status_document(
         "disk": {key: rates.get(key) for key in list(TOTALS)[2:]},
         "hostname": readings.label("dpl_node_info", "hostname"),
     }
+
+
+def gpus(readings: Readings) -> list[dict[str, object]]:
+    """One row for each GPU, in the order of their labels."""
+    names = readings.labels("dpl_gpu_info", "gpu", "name")
+    columns = {key: readings.by(metric, "gpu") for key, metric in GPU.items()}
+    heat = readings.by("dpl_gpu_temperature_celsius", "gpu", sensor="core")
+    rows: list[dict[str, object]] = []
+    for gpu in sorted(names, key=lambda name: (len(name), name)):
+        value = {key: column.get(gpu) for key, column in columns.items()}
+        busy, total, used = value["busy"], value["total"], value["used"]
+        rows.append(
+            {
+                "gpu": gpu,
+                "name": names[gpu],
+                "percent": None if busy is None else round(100 * busy, 2),
+                "memory": {
+                    "percent": round(100 * used / total, 2) if total and used is not None else None,
+                    "total_bytes": total,
+                    "used_bytes": used,
+                },
+                "temperature_celsius": heat.get(gpu),
+                "power_watts": value["watts"],
+            }
+        )
+    return rows
 
 
 def current_model(readings: Readings, preferred: str | None) -> str | None:

@@ -1,11 +1,15 @@
 """What the two programs emit, read from a page of each: name of a series -> its labels."""
 
 import io
+import re
 import tempfile
+import time
 from collections.abc import Iterable
+from pathlib import Path
 from wsgiref.types import WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 
+import httpx
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,9 +18,12 @@ from dpl_exporter.collectors import COLLECTORS
 from dpl_exporter.settings import load
 from dpl_router.metrics import RouterMetrics
 from dpl_router.scheduling.types import Reason, Rejection
+from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
 
 Labels = dict[str, frozenset[str]]
+PATIENCE = 20.0
+GOLDEN = Path(__file__).parents[1] / "exporter" / "golden"
 
 
 def labels_of(families: Iterable[Metric]) -> Labels:
@@ -32,6 +39,7 @@ def router_metrics() -> Labels:
     registry = CollectorRegistry()
     metrics = RouterMetrics(registry)
     metrics.know_models(["m"])
+    metrics.show_identities([])
     handle = metrics.model("m")
     handle.decisions[Reason.WARM].inc()
     handle.rejections[Rejection.FULL].inc()
@@ -42,18 +50,48 @@ def router_metrics() -> Labels:
 
 
 def exporter_metrics() -> Labels:
-    """Of an exporter beside a llama.cpp, with one lease held and all network devices shown."""
-    with FakeOpenAi() as llm, tempfile.TemporaryDirectory() as folder:
+    """Of exporters beside a llama.cpp and an Ollama, and of those on other platforms."""
+    with FakeOpenAi() as llamacpp, FakeOllama() as ollama:
+        loaded = httpx.post(f"{ollama.url}/api/generate", json={"model": "smollm2:135m"})
+        loaded.raise_for_status()
+        found = [golden_metrics(), page_metrics(llamacpp.url), page_metrics(ollama.url)]
+    return {
+        name: frozenset().union(*(labels.get(name, ()) for labels in found))
+        for name in {name for labels in found for name in labels}
+    }
+
+
+def page_metrics(llm_url: str) -> Labels:
+    """With one lease held and all network devices shown."""
+    with tempfile.TemporaryDirectory() as folder:
         settings, _ = load(
-            ["--llm-url", llm.url, "--data-dir", folder, "--network-ignore", "(?!)"],
+            ["--llm-url", llm_url, "--data-dir", folder, "--network-ignore", "(?!)"],
             environ={},
             collectors=COLLECTORS,
         )
         exporter = create_app(settings)
         exporter.start()
         ask(exporter, "POST", "/lock", b'{"owner": "contract", "ttl_seconds": 60}')
-        page = ask(exporter, "GET", "/metrics").decode()
-    return labels_of(text_string_to_metric_families(page))
+        return labels_of(text_string_to_metric_families(full_page(exporter)))
+
+
+def full_page(exporter: Exporter) -> str:
+    """The server's processes are looked up beside the page, so the first one may lack them."""
+    end = time.monotonic() + PATIENCE
+    while "dpl_llm_process_" not in (page := ask(exporter, "GET", "/metrics").decode()):
+        assert time.monotonic() < end, "the exporter does not find its model server's processes"
+        time.sleep(0.1)
+    return page
+
+
+def golden_metrics() -> Labels:
+    """What this machine may lack, as the golden pages of exporters on other platforms have it."""
+    found: Labels = {}
+    for file in GOLDEN.glob("*.prom"):
+        page = re.sub(r" ~$", " 0", file.read_text("utf-8"), flags=re.MULTILINE)
+        for name, labels in labels_of(text_string_to_metric_families(page)).items():
+            found[name] = found.get(name, frozenset()) | labels
+    return found
 
 
 def ask(exporter: Exporter, method: str, path: str, body: bytes = b"") -> bytes:

@@ -78,6 +78,20 @@ def info(name: str, text: str, values: Sequence[Mapping[str, str]]) -> Iterable[
         yield family
 
 
+def merged(families: Iterable[Metric]) -> list[Metric]:
+    """One family for each name: two collectors tell of GPUs where a machine has two makes."""
+    found: dict[str, Metric] = {}
+    for one in families:
+        twin = found.get(one.name)
+        if twin is None:
+            found[one.name] = one
+            continue
+        both = Metric(one.name, twin.documentation, one.type)  # the guard keeps `twin` for later
+        both.samples = [*twin.samples, *one.samples]
+        found[one.name] = both
+    return list(found.values())
+
+
 def clean(text: str) -> str:
     """A label value that comes from outside: printable, and short enough for Prometheus."""
     return "".join(c if c.isprintable() else "?" for c in text[:LONGEST_LABEL])

@@ -111,6 +111,10 @@ class LlmCollector(Collector):
         self._slots.learn(backend.slots)
         return [*head, *self._info(backend), *said]
 
+    def server_pids(self) -> frozenset[int]:
+        """The processes of the server that was found; none where it is on another machine."""
+        return self._processes.pids()
+
     def late(self) -> Iterable[Metric]:
         """Who does not answer in time is not up, whatever was true before."""
         return self._up(0.0)

@@ -121,6 +121,10 @@ class LlmProcesses:
         yield memory
         yield cpu
 
+    def pids(self) -> frozenset[int]:
+        """Of the server's processes, as the last walk found them."""
+        return frozenset(one.pid for one in self._processes)
+
     def _count(self, usages: Mapping[psutil.Process, Usage]) -> None:
         """The total never falls when one of the processes ends, and one that was missed on a page
         is not counted from its start again."""
