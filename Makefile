@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PARTS := .parts
-CLIENTS := .clients/sdks .clients/frameworks
+CLIENTS := .clients/sdks .clients/frameworks .clients/fuzz
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check fmt bench render clients lock recordings
@@ -17,6 +17,10 @@ up: $(READY) ## the whole stack on this machine, with a real model (make up ARGS
 
 test: $(READY) $(CLIENTS:=/.ready) ## all tests, with the real programs (make test ARGS="-k lease")
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser
+	@command -v cc >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
+	  echo "installing gcc with apt-get (a GPU driver that is none is compiled)"; apt-get update -qq && \
+	  apt-get install -y -qq gcc libc6-dev >/dev/null; }; } || { \
+	  echo "the tests compile a stand-in for a GPU driver. Install a C compiler: sudo apt-get install gcc libc6-dev" >&2; exit 1; }
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
@@ -48,7 +52,7 @@ recordings: $(READY) ## every parser over recordings (make recordings RECORDINGS
 lock: $(READY) ## resolve the lock files anew (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  exporter/pyproject.toml router/pyproject.toml --extra demo --group dev -o requirements.lock
-	@cd tests/clients && for kind in sdks frameworks; do uv pip compile --universal --python-version 3.11 \
+	@cd tests/clients && for kind in sdks frameworks fuzz; do uv pip compile --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate requirements-$$kind.in -o requirements-$$kind.lock || exit 1; done
 
 .clients/%/.ready: tests/clients/requirements-%.lock | $(READY)
