@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PLACE = Path(os.environ.get("DPL_CLIENTS_DIR", ROOT / ".clients"))
 
-Environment = Literal["", "sdks", "frameworks"]
+Environment = Literal["", "sdks", "frameworks", "fuzz"]
 
 FEATURES: Mapping[str, str] = {
     "chat": "chat",

@@ -1,5 +1,6 @@
 """Ollama's own protocol, for its own clients as it is and for OpenAI's in translation."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import msgspec
 
 from dpl_router.conversation import Api, ChatRequest
-from dpl_router.errors import DplError
+from dpl_router.errors import DplError, RequestRefused
 from dpl_router.listing import Listed
 from dpl_router.translation import openai_to_ollama
 from dpl_router.translation.ollama_writer import ollama_writer
@@ -17,7 +18,7 @@ from dpl_router.translation.prompt import as_generate
 from dpl_router.translation.writer import Worded
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import JSON, NDJSON, SSE, body_of, media_type, post
-from dpl_router.upstreams.complaint import refusal
+from dpl_router.upstreams.complaint import complaint, refusal
 from dpl_router.upstreams.ollama_context import Contexts, Prompt
 from dpl_router.upstreams.ollama_listing import contexts_of, listed_of
 from dpl_router.upstreams.ollama_records import ChatEcho, Echo, unworded
@@ -30,6 +31,10 @@ from dpl_router.upstreams.ollama_stream import (
 )
 from dpl_router.upstreams.opaque import opaque_decoder, opaque_request
 from dpl_router.upstreams.whole import NoStream
+
+THE_REQUESTS = re.compile(
+    r"does not support|^invalid format|^option \"\w+\" must be|^template: |vector::_M_range_check"
+)
 
 PATHS: Mapping[Api, str] = {
     "openai.chat": "/api/chat",
@@ -111,6 +116,9 @@ class OllamaDialect:
         return RecordWhole(word, cut)
 
     def refusal(self, head: Head, body: bytes) -> DplError:
+        """Some 500s are the request's fault (recorded, 0.32.15): the node is not to be blamed."""
+        if head.status in (500, 501) and (why := complaint(body)) and THE_REQUESTS.search(why):
+            return RequestRefused(why, 400)
         return refusal(head, body, self._clock())
 
     def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
