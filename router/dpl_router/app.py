@@ -19,14 +19,18 @@ from dpl_router.diagnostics.promql import PromqlDoor
 from dpl_router.diagnostics.schema import SchemaController
 from dpl_router.dispatch import Dispatcher
 from dpl_router.fittings import Fittings
-from dpl_router.fleet.controller import Alertmanager, FleetController, Leases
+from dpl_router.fleet.controller import Alertmanager, FleetController
 from dpl_router.fleet.models import FleetModelsController
+from dpl_router.fleet.nodes import NodesController
+from dpl_router.fleet.operate import Leases, Operating
 from dpl_router.fleet.service import Fleet
 from dpl_router.front.direct import direct
 from dpl_router.inventory.types import Inventory
 from dpl_router.lifespan import Lifespan
 from dpl_router.metrics import RouterMetrics
 from dpl_router.models import Models
+from dpl_router.nodes.cordon_file import CordonFile
+from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.health import HealthChecks
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.assets import Assets
@@ -36,7 +40,11 @@ from dpl_router.pages.engine import make_engine
 from dpl_router.pages.live import Live, events
 from dpl_router.pages.scene import Scenery
 from dpl_router.problems import HANDLERS, envelope
-from dpl_router.remediation.controller import DeadMan, RemediationController
+from dpl_router.remediation.controller import RemediationController
+from dpl_router.remediation.dead_man import DeadMan
+from dpl_router.remediation.review import Review
+from dpl_router.remediation.service import Remediation
+from dpl_router.remediation.sight import Sight
 from dpl_router.scheduling.core import SchedulerCore, make_core
 from dpl_router.scheduling.types import Config, NodeConfig
 from dpl_router.security.audit import AuditLog
@@ -75,6 +83,11 @@ HOT = (
 """What is served past the framework (and by it, where a path is only nearly one of these)."""
 
 
+STEADY_SCRAPES = 4
+"""So long a node looks well before a cordon of an alert is lifted: longer than the rules' interval
+and our slowest poll."""
+
+
 @dataclass(frozen=True, slots=True)
 class Router:
     """The application, and the two parts that a server needs by hand."""
@@ -103,13 +116,30 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     prometheus = Control(settings.prometheus_url) if settings.prometheus_url else None
     alertmanager = Control(settings.alertmanager_url) if settings.alertmanager_url else None
     source = PrometheusSource(prometheus, metrics.view) if prometheus else None
-    fleet, dead_man = Fleet(view, core), DeadMan(metrics.view)
+    data_dir, locks = Path(settings.data_dir), fittings.locks
+    audit = AuditLog(data_dir / "audit.jsonl", time.time)
+    cordoning = Cordoning(CordonFile(data_dir / "cordons.json"), time.time, metrics.alerting)
+    cordoning.told = fittings.on_cordons
+    fittings.on_cordons(cordoning.now.nodes())
+    fleet = Fleet(view, core, cordoning.now.on, locks.on)
+    dead_man = DeadMan(metrics.view, awaited=alertmanager is not None)
+    sight = Sight(view, core, cordoning.now, prometheus)
+    remediation = Remediation(
+        cordoning, sight, metrics.alerting, audit, alertmanager, repeat=settings.alert_repeat
+    )
+    review = Review(
+        cordoning,
+        sight,
+        metrics.alerting,
+        audit,
+        lasts=remediation.lasts,
+        steady=STEADY_SCRAPES * settings.scrape_interval,
+    )
     checks = HealthChecks(fittings.list_models, fittings.on_check, interval=settings.check_interval)
     models = Models(core, view, fittings.clients, fittings.slots, checks.once)
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
     board = Board(scenery, make_engine())
-    audit = AuditLog(Path(settings.data_dir) / "audit.jsonl", time.time)
     state = State(
         {
             "keyring": keyring,
@@ -128,7 +158,16 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         fittings=fittings,
         poller=Poller(view, metrics.view, source, fittings.exporters),
         checks=checks,
-        runners=(sweeper.run, streams.run, dispatcher.run, models.run, alert_watch.run),
+        runners=(
+            sweeper.run,
+            streams.run,
+            dispatcher.run,
+            models.run,
+            alert_watch.run,
+            locks.run,
+            review.run,
+            dead_man.run,
+        ),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
     services = {
@@ -136,7 +175,10 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         "dispatcher": dispatcher,
         "models": models,
         "fleet": fleet,
-        "leases": fittings.leases,
+        "operating": Operating(
+            lambda: fittings.inventory, core, dispatcher, cordoning, locks, fittings.leases
+        ),
+        "remediation": remediation,
         "alertmanager": Alertmanager(alertmanager),
         "audit": audit,
         "dead_man": dead_man,
@@ -144,7 +186,11 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         "promql": PromqlDoor(prometheus, metrics),
         "about": About(settings, view, core, dispatcher),
         "doctor": Doctor(
-            view, core, lambda: metrics.config_reloaded.value == 1, keys=keyring is not None
+            view,
+            core,
+            lambda: metrics.config_reloaded.value == 1,
+            cordoning.now.on,
+            keys=keyring is not None,
         ),
         "board": board,
         "assets": Assets(),
@@ -159,6 +205,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             OllamaModelsController,
             FleetController,
             FleetModelsController,
+            NodesController,
             RemediationController,
             DiagnosticsController,
             SchemaController,

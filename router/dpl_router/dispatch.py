@@ -24,7 +24,7 @@ from dpl_router.attempt import (
 )
 from dpl_router.conversation import ChatRequest
 from dpl_router.counted import Counted
-from dpl_router.errors import ClientGone, DplError, LeaseLost
+from dpl_router.errors import ClientGone, DplError, LeaseLost, Unavailable
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
@@ -301,6 +301,13 @@ class Dispatcher:
         for attempt in tuple(self._running):
             if attempt.node.name == node and attempt.first_at is None:
                 attempt.stream.abort(LeaseLost(f"{node} is held exclusively by somebody else"))
+
+    def cut_node(self, node: str, why: str) -> int:
+        """End what runs there: begun answers with an error, the others go elsewhere. How many."""
+        there = [attempt for attempt in self._running if attempt.node.name == node]
+        for attempt in there:
+            attempt.stream.abort(LeaseLost(why) if attempt.first_at is None else Unavailable(why))
+        return len(there)
 
     def cut(self) -> None:
         """The router ends: who still waits hears so, in a status or as a stream's last event."""

@@ -15,13 +15,14 @@ import structlog
 from dpl_router.control import Control
 from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import NotFound
-from dpl_router.fleet.controller import Leases
+from dpl_router.fleet.operate import Leases
 from dpl_router.inventory.load import load
 from dpl_router.inventory.mistakes import InventoryError
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
 from dpl_router.nodes.lease_client import LeaseClient
+from dpl_router.nodes.locks import Locks
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import NodeConfig
@@ -87,6 +88,15 @@ class Fittings:
         self.exporters: dict[str, Control] = {}
         self.leases = Leases({})
         self.slots: dict[str, NodeSlots] = {}
+        self.locks = Locks(
+            self.exporters,
+            self.slots,
+            core.busy,
+            self._owner,
+            lambda: self.inventory.router.lease_ttl,
+        )
+        self.locks.changed = self._bar
+        self._cordoned: frozenset[str] = frozenset()
         self.dispatcher: Dispatcher | None = None
         self.hosts: Hosts | None = None
         self.apply(inventory)
@@ -101,6 +111,20 @@ class Fittings:
         self._core.on_exclusive(node, now + seconds, now)
         if self.dispatcher is not None:
             self.dispatcher.stop_unanswered(node)
+
+    # What operators and alerts say.
+
+    def on_cordons(self, cordoned: frozenset[str]) -> None:
+        """Names of nodes; of those that are not in nodes.yaml nothing is made."""
+        self._cordoned = cordoned
+        self._bar()
+
+    def _bar(self) -> None:
+        self._view.bar(self._cordoned, self.locks.nodes(), time.monotonic())
+        for node in self.inventory.nodes:
+            held = node.cordoned or node.name in self._cordoned
+            self._metrics.node(node.name).cordoned.set(held)
+        self.tell_core()
 
     # What the own checks say.
 
@@ -122,6 +146,7 @@ class Fittings:
         now = time.monotonic()
         self._core.on_facts(self._view.facts(now), now)
         self._metrics.know_models(self._view.known_names())
+        self._metrics.show_identities(self._view.odd())
         if self.dispatcher is not None:
             self.dispatcher.wake()
 
@@ -178,7 +203,7 @@ class Fittings:
             self.dispatcher.timeouts = inventory.router.timeouts
         if self.hosts is not None:
             self.hosts.allow(inventory.router.allowed_hosts)
-        self.tell_core()
+        self._bar()
 
     def _made(self, nodes: Sequence[Node], ttl: float) -> list[Fitting]:
         made: list[Fitting] = []
@@ -215,7 +240,6 @@ class Fittings:
         name = fitting.node.name
         self._fitted[name] = fitting
         self.clients[name] = fitting.client
-        self._metrics.node(name).cordoned.set(fitting.node.cordoned)
         if fitting.exporter is not None and fitting.leases is not None:
             self.exporters[name] = fitting.exporter
             self.leases.clients[name] = fitting.leases
@@ -250,6 +274,7 @@ class Fittings:
     async def close(self) -> None:
         """Leases back, connections closed: those of nodes that are leaving as well."""
         self._closing.set()
+        await self.locks.close()  # while their exporters' connections are there
         ends = [fitting.close() for fitting in self._fitted.values()]
         for outcome in await asyncio.gather(*ends, *self._leaving, return_exceptions=True):
             if isinstance(outcome, Exception):

@@ -7,13 +7,14 @@ What clients write is no label: see `RouterMetrics.model`.
 """
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Enum, Info
 from prometheus_client.exposition import choose_encoder
 
 from dpl_router import __version__
+from dpl_router.action_metrics import ActionMetrics
 from dpl_router.scheduling.types import Reason, Rejection
 from dpl_router.tallies import Count, Family, Level, Page, Sum
 
@@ -246,6 +247,10 @@ class ViewMetrics:
             "dpl_router_watchdog_last_received_timestamp_seconds",
             "Last dead-man call; 0 before the first.",
         )
+        self.watchdog_silent = page.level(
+            "dpl_router_watchdog_silent",
+            "1 while the dead-man call is overdue: alerts may not reach anybody.",
+        )
         self.mode("blind")  # nothing is known yet, and nobody may think otherwise
 
     def mode(self, now: Mode) -> None:
@@ -269,6 +274,7 @@ class RouterMetrics:
         self._pairs: dict[tuple[str, str], NodeModelMetrics] = {}
         self.leases = LeaseMetrics(page)
         self.view = ViewMetrics(page)
+        self.alerting = ActionMetrics(page)
         self.scheduling_seconds = page.buckets(
             "dpl_router_scheduling_duration_seconds", "Cost of one decision.", (), DECISION
         ).labels()
@@ -292,6 +298,10 @@ class RouterMetrics:
         for name in names:
             if len(self._known) < NAMED_MODELS:
                 self._known[name] = None
+
+    def show_identities(self, odd: Collection[str]) -> None:
+        """`odd`: models whose name means other weights on some node."""
+        self.alerting.identities(self._known.keys(), odd)
 
     def model(self, name: str, route: Route = "chat") -> ModelMetrics:
         """A client can write any name, so it gets a series of its own only where it is known.

@@ -72,6 +72,10 @@ class Settings:
     check_interval: float = 5.0
     """Seconds between the router's own checks of a node, give or take a fifth."""
 
+    alert_repeat: float = 60.0
+    """Seconds: `repeat_interval` of the route to our webhook in alertmanager.yml. A cordon by an
+    alert lasts three of them."""
+
     heartbeat: float = 15.0
     """Seconds without a word after which a stream's head leaves, and a comment each time again."""
 

@@ -40,6 +40,7 @@ def router_metrics() -> Labels:
     metrics = RouterMetrics(registry)
     metrics.know_models(["m"])
     metrics.show_identities([])
+    metrics.node("n").reloads["cold"].inc()
     handle = metrics.model("m")
     handle.decisions[Reason.WARM].inc()
     handle.rejections[Rejection.FULL].inc()

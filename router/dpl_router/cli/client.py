@@ -47,6 +47,20 @@ def get_json(base: str, path: str) -> Any:
         connection.close()
 
 
+def post_json(base: str, path: str, wish: Mapping[str, object], seconds: float) -> Any:
+    """`seconds` of silence are allowed."""
+    from http.client import HTTPException
+
+    connection = connect(base, seconds)
+    try:
+        answer = ask(connection, base, "POST", path, json.dumps(wish).encode())
+        return decode(answer.read(), base)
+    except (OSError, HTTPException) as error:
+        raise unreachable(base, error) from error
+    finally:
+        connection.close()
+
+
 def connect(base: str, seconds: float) -> HTTPConnection:
     """Not yet opened; `seconds` bounds each wait on the socket."""
     from http.client import HTTPConnection, HTTPSConnection

@@ -44,6 +44,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--alertmanager-url", envvar="DPL_ALERTMANAGER_URL")
 @click.option(
+    "--alert-repeat",
+    envvar="DPL_ALERT_REPEAT",
+    type=click.FloatRange(1, 86400),
+    default=60.0,
+    show_default=True,
+    help="Seconds: repeat_interval of Alertmanager's route to this router.",
+)
+@click.option(
     "--insecure-open",
     envvar="DPL_INSECURE_OPEN",
     is_flag=True,
@@ -57,6 +65,7 @@ def serve(
     data_dir: Path | None,
     prometheus_url: str | None,
     alertmanager_url: str | None,
+    alert_repeat: float,
     insecure_open: bool,
 ) -> int:
     """Run the router. SIGTERM drains (30 s at most), Ctrl-C ends at once."""
@@ -80,6 +89,7 @@ def serve(
         api_key=shown_key,
         prometheus_url=prometheus_url,
         alertmanager_url=alertmanager_url,
+        alert_repeat=alert_repeat,
         insecure_open=insecure_open,
     )
     settings.check()

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from dpl_router.inventory.types import Node
+from dpl_router.nodes.cordons import Cordon
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.types import NodeFacts
@@ -40,11 +41,18 @@ class Doctor:
     call."""
 
     def __init__(
-        self, view: FleetView, core: SchedulerCore, file_ok: Callable[[], bool], *, keys: bool
+        self,
+        view: FleetView,
+        core: SchedulerCore,
+        file_ok: Callable[[], bool],
+        cordons: Callable[[str], Sequence[Cordon]],
+        *,
+        keys: bool,
     ) -> None:
         self._view = view
         self._core = core
         self._file_ok = file_ok
+        self._cordons = cordons
         self._keys = keys
 
     def diagnosis(self) -> Diagnosis:
@@ -90,7 +98,7 @@ class Doctor:
         yield from self._names(node)
 
     def _barred(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
-        if facts.cordoned:
+        if node.cordoned:
             yield Finding(
                 "info",
                 node.name,
@@ -98,6 +106,8 @@ class Doctor:
                 "nodes.yaml says cordoned: true",
                 "take the line out when it shall serve again",
             )
+        for cordon in self._cordons(node.name):
+            yield _cordoned(cordon)
         if facts.exclusive:
             yield Finding(
                 "warning",
@@ -178,10 +188,19 @@ class Doctor:
         yield from self._differing()
 
     def _differing(self) -> Iterator[Finding]:
-        """One name, but not the same weights: answers depend on who gives them."""
+        """One name, but not the same weights: answers would depend on who gives them."""
+        odd = self._view.odd()
+        for name, nodes in odd.items():
+            yield Finding(
+                "warning",
+                None,
+                f"{name} is not the same on all nodes",
+                f"left out of it, since the others have other weights: {', '.join(sorted(nodes))}",
+                "pull it again there, or give it another name",
+            )
         for name, served in self._view.models(time.monotonic()).items():
             digests = {model.identity: node for node, model in served if model.identity is not None}
-            if len(digests) > 1:
+            if len(digests) > 1 and name not in odd:  # versions of Ollama alone can do that
                 yield Finding(
                     "warning",
                     None,
@@ -189,3 +208,21 @@ class Doctor:
                     ", ".join(f"{node}: {digest[:12]}" for digest, node in digests.items()),
                     "pull it again on the older one",
                 )
+
+
+def _cordoned(cordon: Cordon) -> Finding:
+    if cordon.source == "operator":
+        return Finding(
+            "info",
+            cordon.node,
+            "cordoned: nothing new is sent to it",
+            f"by {cordon.by}: {cordon.why}" if cordon.why else f"by {cordon.by}",
+            f"dpl uncordon {cordon.node}, when it shall serve again",
+        )
+    return Finding(
+        "warning",
+        cordon.node,
+        "cordoned by an alert: nothing new is sent to it",
+        f"{cordon.by}: {cordon.why}" if cordon.why else cordon.by,
+        "see to the cause; it serves again by itself once it is seen well",
+    )

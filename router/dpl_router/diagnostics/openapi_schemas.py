@@ -27,6 +27,19 @@ KEEP_ALIVE: Schema = {
     "description": "Seconds, or a duration such as 5m; 0 unloads, less keeps for ever.",
 }
 
+SECONDS: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 3600}
+TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
+ALERT: Schema = {
+    "type": "object",
+    "properties": {
+        "status": {"enum": ["firing", "resolved"]},
+        "labels": TEXTS,
+        "annotations": TEXTS,
+        "fingerprint": {"type": "string", "pattern": "^[0-9a-fA-F]{1,64}$"},
+    },
+    "required": ["status", "labels", "fingerprint"],
+}
+
 
 def _object(required: str = "", **properties: Schema) -> Schema:
     return {
@@ -96,6 +109,16 @@ SCHEMAS: Mapping[str, Schema] = {
     "OllamaModels": _object("models", models={"type": "array", "items": {"type": "object"}}),
     "Named": _object("model", model=NAMED, verbose={"type": "boolean"}),
     "Pull": _object("model", model=NAMED, stream=SWITCH, node=TEXT_OR_NONE),
+    "Reasoned": _object(reason=TEXT),
+    "Drain": _object(reason=TEXT, timeout=SECONDS, force={"type": "boolean"}),
+    "Lock": _object(reason=TEXT, timeout=SECONDS),
+    "AlertmanagerCall": _object(
+        "version alerts",
+        version={"const": "4"},
+        receiver=TEXT,
+        truncatedAlerts={"type": "integer", "minimum": 0},
+        alerts={"type": "array", "items": ALERT},
+    ),
     "OpenAiError": _error(
         error=_error(message=TEXT, type=TEXT, param=TEXT_OR_NONE, code=TEXT_OR_NONE)
     ),

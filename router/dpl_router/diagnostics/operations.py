@@ -115,6 +115,15 @@ INFERENCE: Sequence[Operation] = (
     _refused("head", "/api/blobs/{digest}", "Whether a part of a model is here"),
 )
 
+NODE_VERBS = (
+    ("cordon", "Send nothing new to a node", "Reasoned"),
+    ("uncordon", "Let a node serve again, whoever cordoned it", ""),
+    ("drain", "Cordon a node and wait for its running answers", "Drain"),
+    ("lock", "Hold a whole node until it is unlocked", "Lock"),
+    ("unlock", "End a lock", ""),
+)
+"""Of one node: verb, summary, body."""
+
 HOUSE: Sequence[Operation] = (
     Operation(
         "post",
@@ -149,6 +158,27 @@ HOUSE: Sequence[Operation] = (
     ),
     Operation(
         "post", "/api/unlock/all", "operator", "Fleet", "Release every lease", answer="Objects"
+    ),
+    *(
+        Operation(
+            "post",
+            f"/api/nodes/{{name}}/{verb}",
+            "operator",
+            "Fleet",
+            summary,
+            body,
+            answer="Object",
+        )
+        for verb, summary, body in NODE_VERBS
+    ),
+    Operation(
+        "post",
+        "/alertmanager/webhook",
+        "operator",
+        "Alerting",
+        "Alerts that act: cordon or drain a node",
+        body="AlertmanagerCall",
+        answer="Object",
     ),
     _get("/api/alerts", "Alerting", "What Alertmanager holds active", "Objects"),
     Operation(

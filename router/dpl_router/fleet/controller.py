@@ -7,20 +7,12 @@ from litestar.di import NamedDependency
 
 from dpl_router.control import Control
 from dpl_router.fleet.audited import record
+from dpl_router.fleet.operate import Operating
 from dpl_router.fleet.schemas import NodeStatus, Overview, Unlocked
 from dpl_router.fleet.service import Fleet
-from dpl_router.fleet.unlock import unlock_all
-from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import operator, viewer
 from dpl_router.telemetry.alerts import Alert, active_alerts
-
-
-class Leases:
-    """The lease API of each node that has an exporter, by node name."""
-
-    def __init__(self, clients: dict[str, LeaseClient]) -> None:
-        self.clients = clients
 
 
 class Alertmanager:
@@ -52,12 +44,11 @@ class FleetController(Controller):
     async def unlock(
         self,
         request: Request[Any, Any, Any],
-        fleet: NamedDependency[Fleet],
-        leases: NamedDependency[Leases],
+        operating: NamedDependency[Operating],
         audit: NamedDependency[AuditLog],
     ) -> list[Unlocked]:
         """Release every lease of every node, whoever holds it; written to the audit log."""
-        outcomes = await unlock_all([node.name for node in fleet.status()], leases.clients)
+        outcomes = await operating.unlock_all()
         told = ", ".join(f"{each.node}: {each.outcome}" for each in outcomes)
         await record(request, audit, "unlock_all", "every node", told)
         return outcomes

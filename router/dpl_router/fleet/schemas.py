@@ -3,9 +3,10 @@
 None means not known, and is never a zero.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 State = Literal["ready", "busy", "cordoned", "locked", "failing", "offline", "unknown"]
 
@@ -27,6 +28,29 @@ class ServedModel(msgspec.Struct, frozen=True):
     loaded: bool | None
     score: float | None
     """The recorded score, for people: lower is better."""
+    left_out: bool = False
+    """Its weights are not those that the name stands for: nothing is sent to it."""
+
+
+class CordonStatus(msgspec.Struct, frozen=True):
+    """Times are RFC 3339."""
+
+    source: Literal["operator", "alert", "nodes.yaml"]
+    by: str
+    why: str
+    since: str | None = None
+    until: str | None = None
+    """None: until somebody lifts it."""
+    resolved: bool = False
+    """Its alert is over; the node's metrics must be there and well before it ends."""
+
+
+class LockStatus(msgspec.Struct, frozen=True):
+    by: str
+    why: str
+    since: str
+    problem: str | None
+    """Why the node is not held now, although it shall be; None while it is."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -40,6 +64,10 @@ class NodeStatus(msgspec.Struct, frozen=True):
     locked: bool
     exclusive: bool
     cordoned: bool
+    cordons: list[CordonStatus]
+    """Who and why, operators' first."""
+    lock: LockStatus | None
+    """Ours, that an operator asked for."""
     slots: int | None
     in_flight: int
     """Requests of this router."""
@@ -65,12 +93,16 @@ class ModelOnNode(msgspec.Struct, frozen=True):
     """Tokens that it is loaded with."""
     size: int | None
     digest: str | None
+    left_out: bool = False
+    """As of a served model."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
     name: str
     loaded: bool
     nodes: list[ModelOnNode]
+    mismatch: bool = False
+    """Nodes have different weights or quantisation under this name; some are left out."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -104,3 +136,50 @@ class Overview(msgspec.Struct, frozen=True):
 class Unlocked(msgspec.Struct, frozen=True):
     node: str
     outcome: Literal["released", "refused", "unreachable", "no exporter"]
+
+
+class Reasoned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a call that bars a node; all of it may be left out."""
+
+    reason: Annotated[str, Meta(max_length=300)] = ""
+
+
+class DrainWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=300)] = ""
+    timeout: Annotated[float, Meta(ge=0, le=3600)] | None = None
+    """Seconds to wait for running answers; without it `drain` of nodes.yaml."""
+    force: bool = False
+    """What still runs then is cut."""
+
+
+class LockWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=300)] = ""
+    timeout: Annotated[float, Meta(ge=0, le=3600)] | None = None
+    """Seconds to wait for running answers and for other holders; without it `drain` of nodes.yaml.
+    """
+
+
+class Cordoned(msgspec.Struct, frozen=True):
+    node: str
+    cordoned: bool
+    kept: bool
+    """It outlasts a restart; false where the disk did not take it."""
+    cordons: list[CordonStatus]
+    """What stands now."""
+    in_flight: int
+    """Answers of ours that still run there."""
+
+
+class Drained(msgspec.Struct, frozen=True):
+    node: str
+    drained: bool
+    """Nothing of ours runs there any more."""
+    running: int
+    cut: int
+    seconds: float
+    kept: bool
+
+
+class Locked(msgspec.Struct, frozen=True):
+    node: str
+    lock: LockStatus

@@ -1,9 +1,13 @@
 """What each node is doing, said for people: from the cached view and our own count, no network."""
 
 import time
+from collections.abc import Callable, Sequence
 
+from dpl_router.fleet.barred import cordons_on, lock_on
 from dpl_router.fleet.schemas import (
+    CordonStatus,
     Gpu,
+    LockStatus,
     Memory,
     ModelOnNode,
     ModelStatus,
@@ -13,6 +17,8 @@ from dpl_router.fleet.schemas import (
     State,
 )
 from dpl_router.inventory.types import Node
+from dpl_router.nodes.cordons import Cordon
+from dpl_router.nodes.locks import Lock
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.node import SLOTS
@@ -23,9 +29,19 @@ from dpl_router.telemetry.view import FleetView
 
 
 class Fleet:
-    def __init__(self, view: FleetView, core: SchedulerCore) -> None:
+    """Without `cordons` and `locks` there are none but those of nodes.yaml."""
+
+    def __init__(
+        self,
+        view: FleetView,
+        core: SchedulerCore,
+        cordons: Callable[[str], Sequence[Cordon]] = lambda _: (),
+        locks: Callable[[str], Lock | None] = lambda _: None,
+    ) -> None:
         self._view = view
         self._core = core
+        self._cordons = cordons
+        self._locks = locks
 
     def status(self) -> list[NodeStatus]:
         """Every node of nodes.yaml, in its order; answers at once with every node dead."""
@@ -45,6 +61,7 @@ class Fleet:
                 name=name,
                 loaded=any(facts.loaded for _, facts in served),
                 nodes=[self._model_on(node, name, facts) for node, facts in served],
+                mismatch=name in self._view.odd(),
             )
             for name, served in listed.items()
         ]
@@ -72,7 +89,11 @@ class Fleet:
         online = check.ok if check is not None else facts.up is True
         slots = _slots(node, facts)
         unasked = check is None
-        state, reason = _state(facts, unasked, online, circuit, busy, slots or SLOTS)
+        cordons = cordons_on(node, self._cordons(node.name))
+        lock = lock_on(self._locks(node.name))
+        state, reason = _barred(facts, cordons, lock) or _state(
+            facts, unasked, online, circuit, busy, slots or SLOTS
+        )
         if state == "offline" and check is not None and check.problem:
             reason = f"offline: {check.problem}"
         running = [model.running for model in facts.models.values() if model.running is not None]
@@ -86,6 +107,8 @@ class Fleet:
             locked=busy > 0 or bool(people.held) or facts.exclusive,
             exclusive=facts.exclusive,
             cordoned=facts.cordoned,
+            cordons=cordons,
+            lock=lock,
             slots=slots,
             in_flight=busy,
             running=sum(running) if running else None,
@@ -94,7 +117,12 @@ class Fleet:
             memory=_memory(people.memory, people.memory_total),
             gpu=_gpus(people),
             models=[
-                ServedModel(name, facts.models[name].loaded, people.scores.get(place.own))
+                ServedModel(
+                    name,
+                    facts.models[name].loaded,
+                    people.scores.get(place.own),
+                    facts.models[name].differs,
+                )
                 for name, place in own_names(self._view.names.on(node.name))
                 if name in facts.models
             ],
@@ -112,15 +140,27 @@ class Fleet:
             context=facts.context,
             size=size if size is not None else people.sizes.get(own),
             digest=facts.identity,
+            left_out=facts.differs,
         )
+
+
+def _barred(
+    facts: NodeFacts, cordons: Sequence[CordonStatus], lock: LockStatus | None
+) -> tuple[State, str] | None:
+    """People's and alerts' wishes come before what the node is like."""
+    if facts.cordoned and cordons:
+        first = cordons[0]
+        by = f"alert {first.by}" if first.source == "alert" else first.by
+        return "cordoned", f"cordoned by {by}: {first.why or 'nothing new is sent to it'}"
+    if lock is not None:
+        return "locked", f"locked by {lock.by}: {lock.why or 'nothing is sent to it'}"
+    return None
 
 
 def _state(
     facts: NodeFacts, unasked: bool, online: bool, circuit: int, busy: int, slots: int
 ) -> tuple[State, str]:
     """The gravest first: what stands in the way of the next request."""
-    if facts.cordoned:
-        return "cordoned", "cordoned by nodes.yaml: nothing new is sent to it"
     if not online:
         return ("unknown", "not asked yet") if unasked else ("offline", "offline: no answer")
     if facts.exclusive:

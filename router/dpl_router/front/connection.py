@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
         self._house = house
-        self._loop = loop
+        self.loop = loop
         self.limits = house.limits
         self.prefix = house.prefix
         self._parser = HttpRequestParser(self)
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
             self._now.leave()
 
     def pause_writing(self) -> None:
-        self.clogged = self._loop.create_future()
+        self.clogged = self.loop.create_future()
         self._stalled_since = self._house.now
         self._left_to_write = self._transport.get_write_buffer_size()
 
@@ -165,8 +165,7 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # else a trailer
-            self._headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -177,9 +176,9 @@ class Connection(asyncio.Protocol):
         if len(self._later) >= self.limits.pipelined:
             raise Refused(503)
         scope, waits = read_head(self._parser, self._url, self._headers, self.limits)
+        self._headers = []  # for what are trailers
         keep = self._parser.should_keep_alive() and not self._house.closing
-        old, bodiless = scope["http_version"] == "1.0", scope["method"] == "HEAD"
-        exchange = Exchange(self, scope, keep, waits, old, bodiless)
+        exchange = Exchange(self, scope, keep, waits)
         scope["client"], scope["server"] = self._client, self._server
         scope["extensions"] = {"dpl.wire": exchange}
         self._reading = exchange
@@ -210,7 +209,6 @@ class Connection(asyncio.Protocol):
 
     # What an exchange calls.
 
-
     def taken(self, size: int) -> None:
         self._unread -= size
         if self._held:
@@ -237,7 +235,7 @@ class Connection(asyncio.Protocol):
     def _serve(self, exchange: Exchange) -> None:
         self._now = exchange
         self._house.running.add(exchange)
-        exchange.task = self._loop.create_task(self._run(exchange))
+        exchange.task = self.loop.create_task(self._run(exchange))
 
     async def _run(self, exchange: Exchange) -> None:
         sound = False

@@ -5,8 +5,6 @@ from collections.abc import Iterable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from msgspec import Struct
-
 from dpl_router.errors import ClientGone
 from dpl_router.front.head import Header
 
@@ -21,6 +19,8 @@ NOBODYS: dict[str, Any] = {}
 class Line(Protocol):
     """What an exchange asks of its connection."""
 
+    loop: asyncio.AbstractEventLoop
+    """At hand, since asyncio makes sure of the running one by a system call each time."""
     clogged: asyncio.Future[None] | None
     """Ends when the client has read; None while it keeps up."""
 
@@ -39,35 +39,30 @@ class Line(Protocol):
         ...
 
 
-class Exchange(Struct, eq=False):
-    """A struct, since one is made for each request."""
+class Exchange:
+    """`gone`: the client has left. `whole`: its request is all here. `ended`: our answer is out."""
 
-    _line: Line
-    scope: dict[str, Any]
-    keep: bool
-    """The connection goes on after it."""
-    _waits: bool
-    """The client sends its body after a 100."""
-    old: bool
-    """It speaks HTTP/1.0."""
-    bodiless: bool
-    """The answer has no body."""
-    gone: bool = False
-    """The client has left."""
-    whole: bool = False
-    """Its request is all here."""
-    started: bool = False
-    ended: bool = False
-    """Our answer is out."""
-    size: int = 0
+    # What most requests leave as it is costs them nothing here.
+    gone = whole = started = ended = False
+    size = 0
     """Bytes of body that lie here."""
     task: asyncio.Task[None] | None = None
-    _body: list[bytes] = []
-    _more: bool = True
-    _head: bytes = b""
-    _chunked: bool = False
+    _more = True
+    _head = b""
+    _chunked = False
     _waiter: asyncio.Future[None] | None = None
     _left: asyncio.Future[None] | None = None
+
+    def __init__(self, line: Line, scope: dict[str, Any], keep: bool, waits: bool) -> None:
+        """`keep`: the connection goes on after it. `waits`: the client sends its body after a
+        100."""
+        self._line = line
+        self.scope = scope
+        self.keep = keep
+        self.old = scope["http_version"] == "1.0"
+        self.bodiless = scope["method"] == "HEAD"
+        self._waits = waits
+        self._body: list[bytes] = []
 
     # What the connection calls.
 
@@ -113,9 +108,9 @@ class Exchange(Struct, eq=False):
         return {"type": "http.request", "body": self._taken(), "more_body": self._more}
 
     def _taken(self) -> bytes:
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        self._more = not self.whole
+        pieces, self._more = self._body, not self.whole
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         size, self.size = self.size, 0
         self._line.taken(size)
         return body
@@ -131,7 +126,7 @@ class Exchange(Struct, eq=False):
         if self._waits and not self.started:
             self._waits = False
             self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._line.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -212,7 +207,7 @@ class Exchange(Struct, eq=False):
 
     def left(self) -> asyncio.Future[None]:
         """A future of the caller's own that ends when the client leaves."""
-        self._left = asyncio.get_running_loop().create_future()
+        self._left = self._line.loop.create_future()
         if self.gone:
             self._left.set_result(None)
         return self._left

@@ -89,7 +89,21 @@ class LeaseClient:
 
         Raises: Unavailable, UpstreamSilent where the exporter gave no usable answer.
         """
-        wish: dict[str, object] = {"owner": self._owner, "ttl_seconds": ttl, "slots": slots}
+        return await self._ask({"slots": slots}, ttl, token, may_not_fit=slots > 1)
+
+    async def lock_whole(self, ttl: float, token: int | None = None) -> Granted | Refused:
+        """Take or renew an exclusive lease: nobody else's stands beside it.
+
+        Raises: as `lock`.
+        """
+        answer = await self._ask({"exclusive": True}, ttl, token, may_not_fit=False)
+        assert not isinstance(answer, NeverFits)
+        return answer
+
+    async def _ask(
+        self, how: dict[str, object], ttl: float, token: int | None, *, may_not_fit: bool
+    ) -> Granted | Refused | NeverFits:
+        wish: dict[str, object] = {"owner": self._owner, "ttl_seconds": ttl, **how}
         if token is not None:
             wish["token"] = token
         answer = await self._control.post(
@@ -103,7 +117,7 @@ class LeaseClient:
             conflict = read_json(_conflict, answer.body, whose)
             wait = min(conflict.expires_in or 1.0, LONGEST_LEASE)
             return Refused(tuple(conflict.holders), wait)
-        if answer.status == 400 and slots > 1:  # nothing else in our wishes could be wrong
+        if answer.status == 400 and may_not_fit:  # nothing else in our wishes could be wrong
             return NeverFits()
         kind = KeyRefused if answer.status in (401, 403) else Unavailable
         raise kind(f"{whose} answered {answer.status}")

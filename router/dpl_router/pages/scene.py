@@ -9,12 +9,10 @@ from dpl_router.fleet.schemas import NodeStatus, Overview
 from dpl_router.fleet.service import Fleet
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.picker import Choice, choices
-from dpl_router.remediation.controller import DeadMan
+from dpl_router.remediation.dead_man import DeadMan
 from dpl_router.telemetry.alerts import Alert
 from dpl_router.telemetry.view import FleetView
 
-SILENCE_SECONDS = 60.0
-"""Alertmanager repeats the dead man's call every 10 s; six missed in a row are no accident."""
 CLOCK_STEP = 2.0
 
 RANK = {"ready": 0, "busy": 0, "cordoned": 1, "locked": 1, "failing": 2, "offline": 3}
@@ -122,14 +120,14 @@ class Scenery:
 
     def _banners(self, prometheus: Health, alertmanager: Health) -> list[Banner]:
         banners = []
-        last = self._dead_man.last
-        if last is not None and time.monotonic() - last > SILENCE_SECONDS:
+        if self._dead_man.silent(time.monotonic()):
             banners.append(
                 Banner(
                     "bad",
                     "The alarm chain is silent",
-                    "The heartbeat that Prometheus sends through Alertmanager every 10 s has "
-                    "stopped: alerts may not reach anybody.",
+                    "The heartbeat that Prometheus sends through Alertmanager every 10 s "
+                    f"{'has stopped' if self._dead_man.last else 'never came'}: alerts may not "
+                    "reach anybody.",
                     "dpl stack status",
                     "shows what runs",
                 )

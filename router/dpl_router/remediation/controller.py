@@ -1,29 +1,34 @@
-"""The dead man's switch: Alertmanager calls every few seconds, or the way to it is broken."""
+"""What Alertmanager calls: the webhook of alerts that act, and the dead man's switch."""
 
-import time
+from typing import Any
 
-from litestar import Controller, post
+import msgspec
+from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 
-from dpl_router.metrics import ViewMetrics
-from dpl_router.security.guards import operator
+from dpl_router.remediation.dead_man import DeadMan
+from dpl_router.remediation.service import Caller, Outcome, Remediation
+from dpl_router.security.guards import identity_of, operator
+
+MOST_BODY = 4 * 1024 * 1024
 
 
-class DeadMan:
-    """Remembers the last call; pages and the metric tell its age."""
-
-    def __init__(self, metrics: ViewMetrics) -> None:
-        self._metrics = metrics
-        self.last: float | None = None
-        """Monotonic time of the last call; None before the first."""
-
-    def heard(self) -> None:
-        self.last = time.monotonic()
-        self._metrics.watchdog_timestamp.set(time.time())
+class Received(msgspec.Struct, frozen=True):
+    outcomes: list[Outcome]
 
 
 class RemediationController(Controller):
     path = "/alertmanager"
+
+    @post("/webhook", guards=[operator], status_code=200, request_max_body_size=MOST_BODY)
+    async def webhook(
+        self, request: Request[Any, Any, Any], remediation: NamedDependency[Remediation]
+    ) -> Received:
+        """Cordon whom an alert says, within the fleet floor; a repeat renews. 503 where the call
+        was cut short and the rest could not be read: it comes again."""
+        client = request.scope.get("client")
+        caller = Caller(identity_of(request.scope), client[0] if client else "")
+        return Received(await remediation.receive(await request.body(), caller))
 
     @post("/heartbeat", guards=[operator], status_code=204)
     async def heartbeat(self, dead_man: NamedDependency[DeadMan]) -> None:

@@ -4,7 +4,6 @@ have sent. The only count there is: leases and metrics read it."""
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import exp, inf
 
 HISTORY = 1024
@@ -76,10 +75,6 @@ class Tally:
             self.pending -= attempt.prompt
         self._note(now)
 
-    def sums(self) -> tuple[int, int, int]:
-        """`in_flight`, `pending` and `rest` of a candidate."""
-        return self.count, self.pending, self.rest
-
     def _note(self, now: float) -> None:
         if now - self._noted < GRAIN:
             self._history[-1] = (self._noted, self.count)
@@ -136,21 +131,9 @@ class Others:
         return False
 
 
-class Book:
-    """All open attempts. Whatever is told twice, or of an unknown attempt, counts nothing."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Attempt] = {}
-
-    def opened(self, attempt_id: str, attempt: Attempt) -> None:
-        self._open[attempt_id] = attempt
-
-    def get(self, attempt_id: str) -> Attempt | None:
-        return self._open.get(attempt_id)
-
-    def closed(self, attempt_id: str) -> Attempt | None:
-        return self._open.pop(attempt_id, None)
+class Book(dict[str, Attempt]):
+    """All open attempts by their ids."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """(node, model) -> open attempts, without zeros; counted anew each time."""
-        return Counter((attempt.node, attempt.model) for attempt in self._open.values())
+        return Counter((attempt.node, attempt.model) for attempt in self.values())

@@ -13,6 +13,7 @@ TELLING = (
     Rejection.NO_MEMORY,
     Rejection.EXCLUSIVE,
     Rejection.CORDONED,
+    Rejection.IDENTITY,
     Rejection.LABELS,
     Rejection.EXCLUDED,
 )

@@ -28,10 +28,6 @@ class Circuit(IntEnum):
     OPEN = 2
 
 
-CLOSED = Circuit.CLOSED
-"""By itself, since it is asked for at every token and an enum looks its members up slowly."""
-
-
 class Health:
     """One node. Failures count in a row: an answer that ends well starts anew."""
 
@@ -40,6 +36,8 @@ class Health:
         """Goes up when the breaker opens: what was sent before tells nothing about after."""
         self.checked = Circuit.CLOSED
         self.open_until = -inf
+        self.calm = True
+        """Nothing is believed against it: what is sent and what is heard then changes nothing."""
         self._opened = False
         self._trips = 0
         self._checks_failed = 0
@@ -53,14 +51,13 @@ class Health:
             self._checks_failed += 1
             if self._checks_failed >= CHECK_LIMIT:
                 self.checked = Circuit.OPEN
-            return
-        self._checks_failed = 0
-        self.checked = Circuit.HALF if self.checked is Circuit.OPEN else Circuit.CLOSED
+        else:
+            self._checks_failed = 0
+            self.checked = Circuit.HALF if self.checked is Circuit.OPEN else Circuit.CLOSED
+        self._settle()
 
-    @property
-    def calm(self) -> bool:
-        """Nothing is believed against it: what is sent and what is heard then changes nothing."""
-        return self.checked is CLOSED and not self._opened and self._probe is None
+    def _settle(self) -> None:
+        self.calm = self.checked is Circuit.CLOSED and not self._opened and self._probe is None
 
     @property
     def trying(self) -> bool:
@@ -70,11 +67,13 @@ class Health:
     def sent(self, attempt: str) -> None:
         if self._probe is None and (self._opened or self.checked is not Circuit.CLOSED):
             self._probe = attempt
+        self._settle()
 
     def released(self, attempt: str) -> None:
         """The attempt has its first token or its end."""
         if self._probe == attempt:
             self._probe = None
+        self._settle()
 
     def token(self, epoch: int) -> None:
         """A first token of an attempt sent in `epoch`: what requests opened, a request closes."""
@@ -84,6 +83,7 @@ class Health:
         self.open_until = -inf
         if self.checked is not Circuit.CLOSED:
             self.check(ok=True)
+        self._settle()
 
     def done(self, epoch: int) -> None:
         """An answer came to its end."""
@@ -109,6 +109,7 @@ class Health:
         self.epoch += 1
         self._local = self._answered = 0
         self._probe = None
+        self._settle()
 
     def circuit(self, now: float) -> Circuit:
         if self.checked is Circuit.OPEN or now < self.open_until:

@@ -51,12 +51,13 @@ class Core:
         else:
             strangers = self._view(demand.model, now)  # whatever the model is
             views = {demand.model: strangers}
-        return Snapshot(views, strangers, self._queues.claims, self._seed)
+        # As a NamedTuple makes itself, but for a Python call that costs more than the rest.
+        return tuple.__new__(Snapshot, (views, strangers, self._queues.claims, self._seed))
 
     def _view(self, model: str, now: float) -> View:
-        output = self._outputs.get(model)
+        output, queues = self._outputs.get(model), self._queues
         mean = OUTPUT_PRIOR if output is None else output.mean
-        queue = self._queues.waiting(model, self._roster.models)
+        queue = queues.waiting(model, self._roster.models) if queues.claims else ()
         return self._roster.view(model, queue, mean, now)
 
     def decide(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
@@ -148,7 +149,7 @@ class Core:
     def on_dispatch(self, attempt: str, demand: Demand, node: str, now: float) -> None:
         if self._queues.claims:
             self._queues.drop(demand.id)
-        if self._book.get(attempt) is not None:
+        if attempt in self._book:
             return
         self._budget.sent(demand, now)
         known = self._nodes.get(node)
@@ -160,7 +161,7 @@ class Core:
         opened = Attempt(
             node, model, demand.prompt_tokens, self._expected(demand), health.epoch, crowd
         )
-        self._book.opened(attempt, opened)
+        self._book[attempt] = opened
         known.sent(model, now)
         tally.add(opened, now)
         if not health.calm:
@@ -173,7 +174,8 @@ class Core:
         """Tokens of the answer: as many as the model's answers have, if the client lets it."""
         output, limit = self._outputs.get(demand.model), demand.max_tokens
         mean = OUTPUT_PRIOR if output is None else output.mean
-        return max(1, round(mean if limit is None or limit > mean else limit))
+        tokens = round(mean if limit is None or limit > mean else limit)
+        return tokens if tokens > 1 else 1
 
     def on_token(self, attempt: str, tokens: int, now: float) -> None:
         opened = self._book.get(attempt)
@@ -193,7 +195,7 @@ class Core:
         node.spoke(opened.model, now)
 
     def on_finish(self, attempt: str, outcome: Outcome, now: float) -> None:
-        closed = self._book.closed(attempt)
+        closed = self._book.pop(attempt, None)
         if closed is None:
             return
         node = self._nodes[closed.node]

@@ -57,6 +57,7 @@ class Node:
         self.id = config.id
         self.config = config
         self.facts = NodeFacts(config.id, inventory_known=False)
+        self._prior = prior(self.facts.kind)
         self.gone = False
         """No longer in the fleet: its open attempts may end."""
         self.tally = Tally()
@@ -93,6 +94,7 @@ class Node:
 
     def learn_facts(self, facts: NodeFacts, now: float) -> None:
         self.facts = facts
+        self._prior = prior(facts.kind)
         sampled = now if facts.sampled_at is None else facts.sampled_at
         if sampled > self._exclusive_at and not facts.exclusive:
             self.exclusive_until = -inf
@@ -168,7 +170,7 @@ class Node:
         answer = measured(outcome.eval_tokens, outcome.eval_seconds)
         if answer is not None:
             crowd = max(1.0, (attempt.crowd + self.tally.count + 1 + self.others.now(now)) / 2)
-            slowed = 1 + prior(self.facts.kind).crowding * (crowd - 1)
+            slowed = 1 + self._prior.crowding * (crowd - 1)
             work.decode.learn(answer[0], answer[1] / slowed, now)
         return self._learn_load(work, outcome)
 
@@ -183,20 +185,20 @@ class Node:
         if made is None or now >= made[0]:
             return self._whole(model, now)
         _, work, listed, lasting = made
-        return Candidate._make(lasting + self.tally.sums() + self._speeds(listed, work, now))
-
-    def _speeds(self, listed: ModelFacts, work: Work, now: float) -> tuple[float, float]:
-        guess = prior(self.facts.kind)
+        tally, guess = self.tally, self._prior
         prefill = work.prefill.value(listed.prefill, guess.prefill, now)
-        return prefill, work.decode.value(listed.decode, guess.decode, now)
+        decode = work.decode.value(listed.decode, guess.decode, now)
+        living = (tally.count, tally.pending, tally.rest, prefill, decode)
+        # As a NamedTuple makes itself, but for a Python call that costs more than the rest.
+        return tuple.__new__(Candidate, lasting + living)
 
     def _whole(self, model: str, now: float) -> Candidate:
         facts, tally, others = self.facts, self.tally, self.others
+        guess = self._prior
         listed = facts.models.get(model) or ModelFacts()
         work = self.work(model)
         load = self._load(model, work, now)
         load_from = self._loads_end(now) if load else -inf
-        prefill, decode = self._speeds(listed, work, now)
         row = Candidate(
             node=facts.node,
             model=model,
@@ -212,15 +214,15 @@ class Node:
             others=others.value,
             others_mean=others.mean,
             others_at=others.at,
-            crowding=prior(facts.kind).crowding,
+            crowding=guess.crowding,
             load=0.0 if work.loading_until > now else load,
             load_from=work.loading_until if work.loading_until > now else load_from,
             evicts=bool(load) and self._lacks(listed) > 0,
             in_flight=tally.count,
             pending=tally.pending,
             rest=tally.rest,
-            prefill=prefill,
-            decode=decode,
+            prefill=work.prefill.value(listed.prefill, guess.prefill, now),
+            decode=work.decode.value(listed.decode, guess.decode, now),
         )
         if not load and work.loading_until == -inf:  # else time alone changes it
             self._made[model] = self._there_until(listed, work), work, listed, row[:LIVE]
@@ -231,6 +233,8 @@ class Node:
             return Rejection.CORDONED
         if self.facts.exclusive:
             return Rejection.EXCLUSIVE
+        if model.differs:
+            return Rejection.IDENTITY
         if load and self._lacks(model) > self._idle_memory():
             return Rejection.NO_MEMORY
         return None
@@ -256,7 +260,7 @@ class Node:
         return LOAD_UNKNOWN if facts.memory is None else 1 + facts.memory / LOAD_BYTES
 
     def _there_until(self, facts: ModelFacts, work: Work) -> float:
-        """How long `_load` says 0 where it does now: for ever, or as long as our own use says it."""
+        """How long `_load` says 0 where it does now: for ever, or as long as our use says it."""
         if facts.loaded or self._seen_at(facts) is not None:
             return inf
         return work.used + KEEP_ALIVE

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from dpl_router.scheduling.filters import BELIEFS, TELLING, rejection
 from dpl_router.scheduling.price import (
+    LATE_JOIN,
     Offer,
     cold_start,
     itemised,
@@ -53,6 +54,11 @@ def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
     if demand.deadline is not None and now >= demand.deadline:
         return Decision(Action.REJECT, rejection=Rejection.DEADLINE)
     view = snapshot.views.get(demand.model, snapshot.strangers)
+    if len(view.candidates) == 1 and not (snapshot.claims or view.queue):
+        [row] = view.candidates
+        if rejection(row, demand, now) is None and _free(row, now):
+            reason = RETRY if demand.attempts else ONLY  # nobody is cheaper: no price is needed
+            return Decision(DISPATCH, row.node, reason, model=row.model or demand.model)
     claims = _claimed(snapshot.claims, demand.id) if snapshot.claims else UNCLAIMED
     rows: Sequence[Candidate] = view.candidates
     if len(rows) > ALL:
@@ -69,6 +75,12 @@ def decide(demand: Demand, snapshot: Snapshot, now: float) -> Decision:
     panic = [offer(row, demand, claims.get(row.node, 0), view.output, now) for row in doubted]
     best = _cheapest(panic, demand, snapshot.seed)
     return _place(demand, view, best, Reason.PANIC, claims, now)
+
+
+def _free(row: Candidate, now: float) -> bool:
+    """As an offer that lacks no place: nobody waits for it."""
+    others = row.others if row.others == row.others_mean else others_now(row, now)
+    return row.in_flight + others - row.slots + LATE_JOIN < 1.0
 
 
 def explain(demand: Demand, snapshot: Snapshot, now: float) -> Decision:

@@ -30,8 +30,10 @@ class Seats:
     def view(self, queue: tuple[str, ...], output: float, now: float) -> View:
         view = self._view
         if view is None or self._stale or view.queue != queue or view.output != output:
-            view = self._view = View(
-                self._candidates(now), self.absent, self.listed, queue, self.limit, output
+            rows = self._candidates(now)
+            # As a NamedTuple makes itself, but for a Python call that costs more than the rest.
+            view = self._view = tuple.__new__(
+                View, (rows, self.absent, self.listed, queue, self.limit, output)
             )
         return view
 

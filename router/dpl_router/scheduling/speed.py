@@ -81,9 +81,10 @@ class Rate:
 
     def value(self, recorded: float | None, by_kind: float, now: float) -> float:
         """`recorded`: past speed from the facts, None where there is none."""
-        base, weight = by_kind, PRIOR_SECONDS
         if recorded is not None and recorded > 0:
             base, weight = clipped(recorded), RECORDED_SECONDS
+        else:
+            base, weight = by_kind, PRIOR_SECONDS
         if not self._seconds:
             return base
         kept = self._kept(now)

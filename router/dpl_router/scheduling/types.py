@@ -36,6 +36,7 @@ class Rejection(StrEnum):
     BREAKER = "breaker"
     CORDONED = "cordoned"
     EXCLUSIVE = "exclusive"
+    IDENTITY = "identity"  # the name means other weights there
     NO_MODEL = "no_model"
     NO_MEMORY = "no_memory"
     LABELS = "labels"
@@ -96,6 +97,8 @@ class ModelFacts:
     context: int | None = None
     memory: int | None = None
     identity: str | None = None
+    differs: bool = False
+    """Under this name others have other weights, and the name stands for theirs."""
     prefill: float | None = None
     decode: float | None = None
     eligible: bool = True
@@ -119,7 +122,7 @@ class NodeFacts:
     """What the exporter says; the cap of nodes.yaml is applied by the core."""
     memory_free: int | None = None
     exclusive: bool = False
-    """Somebody else holds the whole node."""
+    """Somebody holds the whole node."""
     cordoned: bool = False
     models: Mapping[str, ModelFacts] = field(default_factory=dict)
     inventory_known: bool = True
@@ -197,7 +200,7 @@ class Candidate(NamedTuple):
     model: str
     labels: Mapping[str, str]
     barred: Rejection | None
-    """Cordoned, somebody else's, no memory: what panic does not forgive."""
+    """Cordoned, somebody else's, other weights, no memory: what panic does not forgive."""
     exclusive_until: float
     alone_until: float
     """The node said 429 and when to come back."""

@@ -94,8 +94,7 @@ class FrontDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        listed = scope["headers"]
-        state = scope.setdefault("state", {})
+        state, listed = scope.setdefault("state", {}), scope["headers"]
         headers = state.get("headers")
         if headers is None:
             headers = state["headers"] = dict(listed)

@@ -5,7 +5,7 @@ What the protocols say differently is in a `Voice`.
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from litestar.types import HTTPScope, Receive, Send
 
@@ -24,6 +24,7 @@ from dpl_router.surfaces.relay import (
     Streams,
     answer_headers,
     answer_lines,
+    lines_of,
     pump,
     send_whole,
     unless_gone,
@@ -41,9 +42,9 @@ HARMLESS = re.compile(
 """Content types of a node that no browser takes for a page of ours."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Voice:
-    """How one call of one protocol is answered."""
+    """How one call of one protocol is answered; only read."""
 
     route: Route
     broken: Callable[[DplError], bytes]
@@ -56,6 +57,11 @@ class Voice:
     """What a client overhears. None: the protocol has no such thing, so there are no heartbeats."""
     as_the_node: bool = False
     """Nothing of the answer is known but that it is one: its content type is the node's."""
+    lines: bytes = field(init=False)
+    """Those of `plain`."""
+
+    def __post_init__(self) -> None:
+        self.lines = lines_of(self.plain)
 
 
 def sse_comment(text: str) -> bytes:
@@ -79,8 +85,10 @@ async def serve(
             streams: Streams = scope["app"].state["streams"]
             stream = EventStream(send, chat.id, streams, wire, voice.stream)
             await _stream(opening, chat, voice, stream)
+        elif wire is not None:
+            _tell(await opening, chat, voice, wire)
         else:
-            await _plain(opening, chat, voice, send, wire)
+            await _send(await opening, chat, voice, send)
     except ClientGone:
         return
     finally:
@@ -112,21 +120,28 @@ async def serve_where_known(
         raise NotFound(f"no node answers {path} for {model!r} ({error.message})") from error
 
 
-async def _plain(
-    opening: Awaitable[Answer], chat: ChatRequest, voice: Voice, send: Send, wire: Wire | None
-) -> None:
-    answer = await opening
+def _tell(answer: Answer, chat: ChatRequest, voice: Voice, wire: Wire) -> None:
+    """A plain answer, of which the first pieces are all."""
     try:
-        body = joined(answer.first)  # of a plain answer these are all
-        headers = _as_said(voice.plain, voice, answer)
-        if answer.truncated:
-            headers = [*headers, TRUNCATED]
-        if wire is not None:
-            wire.answer(answer_lines(headers, answer, chat.id), body)
-        else:
-            await send_whole(send, 200, [*headers, *answer_headers(answer, chat.id)], body)
+        headers = _plain_headers(answer, voice)
+        lines = voice.lines if headers is voice.plain else lines_of(headers)
+        wire.answer(lines + answer_lines(answer, chat.id), joined(answer.first))
     finally:
         answer.close()
+
+
+async def _send(answer: Answer, chat: ChatRequest, voice: Voice, send: Send) -> None:
+    """The same without a wire."""
+    try:
+        headers = [*_plain_headers(answer, voice), *answer_headers(answer, chat.id)]
+        await send_whole(send, 200, headers, joined(answer.first))
+    finally:
+        answer.close()
+
+
+def _plain_headers(answer: Answer, voice: Voice) -> Sequence[Header]:
+    headers = _as_said(voice.plain, voice, answer) if voice.as_the_node else voice.plain
+    return [*headers, TRUNCATED] if answer.truncated else headers
 
 
 async def _stream(

@@ -11,7 +11,7 @@ from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, NotAllowed
 from dpl_router.models import Models
 from dpl_router.security.guards import identity_of
-from dpl_router.surfaces.relay import headers_of, read_body
+from dpl_router.surfaces.relay import awaited_body, body_here, headers_of
 
 AUTO = "auto"
 LONGEST_ANSWER = 1_000_000
@@ -19,7 +19,7 @@ LONGEST_ANSWER = 1_000_000
 PARSE_ON_LOOP = 256 * 1024
 BASE64 = b";base64,"
 READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
-TRACE = frozenset({b"traceparent", b"tracestate"})
+TRACE = (b"traceparent", b"tracestate")
 """W3C Trace Context: what links the client's trace with the node's."""
 LONGEST_TRACE = 512
 
@@ -37,7 +37,9 @@ async def read_call(
     `decode` has the body and the request's id. Raises: BadRequest and its kin, NotAllowed,
     ClientGone.
     """
-    body = await read_body(scope, receive)
+    body = body_here(scope)  # without a coroutine, since it nearly always is
+    if body is None:
+        body = await awaited_body(scope, receive)
     request_id: str = scope["state"]["request_id"]
     if len(body) > PARSE_ON_LOOP:
         chat = await asyncio.to_thread(decode, body, request_id)
@@ -87,8 +89,10 @@ def named(model: str | None) -> str:
 
 def limit(*said: int | None) -> int | None:
     """The first limit of tokens that is one: 0 and less mean none, as engines take it."""
-    most = next((one for one in said if one), 0)
-    return min(most, LONGEST_ANSWER) if most > 0 else None
+    for one in said:
+        if one:
+            return min(one, LONGEST_ANSWER) if one > 0 else None
+    return None
 
 
 def tokens_in(size: int) -> int:
@@ -119,7 +123,7 @@ def refuse_look_alikes(body: bytes) -> None:
 
 def trace_of(headers: Mapping[bytes, bytes]) -> dict[str, str] | None:
     """The trace context that goes on to the node; None where the client sent none."""
-    if TRACE.isdisjoint(headers):
+    if TRACE[0] not in headers and TRACE[1] not in headers:
         return None
     found = {name.decode(): headers.get(name, b"") for name in TRACE}
     return {

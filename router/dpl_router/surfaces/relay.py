@@ -32,17 +32,25 @@ async def read_body(scope: HTTPScope, receive: Receive) -> bytes:
 
     Raises: MethodNotAllowed, Unsupported, TooLarge, ClientGone.
     """
+    here = body_here(scope)
+    return here if here is not None else await awaited_body(scope, receive)
+
+
+def body_here(scope: HTTPScope) -> bytes | None:
+    """The same, where it need not be waited for; else None, and `awaited_body` is to be asked."""
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{scope['method']} is not served here; send a POST", ["POST"])
-    headers = headers_of(scope)
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if headers_of(scope).get(b"content-encoding", b"identity") != b"identity":
         raise Unsupported("a compressed body is not read; send it without Content-Encoding")
     wire = wire_of(scope)
     here = wire.take() if wire is not None else None
     if here is not None:
         _bounded(len(here))
-        return here
-    length = headers.get(b"content-length", b"")
+    return here
+
+
+async def awaited_body(scope: HTTPScope, receive: Receive) -> bytes:
+    length = headers_of(scope).get(b"content-length", b"")
     if length.isdigit() and int(length) > MAX_BODY:
         raise TooLarge("the body is over 32 MiB")
     return await _gathered(receive)
@@ -115,14 +123,18 @@ def answer_headers(answer: Answer, request_id: str) -> list[Header]:
     ]
 
 
-def answer_lines(headers: Iterable[Header], answer: Answer, request_id: str) -> bytes:
-    """`headers` and those of `answer_headers`, as `Wire.answer` wants them."""
-    ours = (
+def lines_of(headers: Iterable[Header]) -> bytes:
+    """As `Wire.answer` wants them."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def answer_lines(answer: Answer, request_id: str) -> bytes:
+    """Those of `answer_headers`, likewise."""
+    return (
         f"x-dpl-node: {answer.node}\r\nx-dpl-reason: {answer.reason}\r\n"
         f"x-dpl-attempts: {answer.attempts}\r\nx-dpl-queue-ms: {answer.queue_ms}\r\n"
         f"x-request-id: {request_id}\r\n"
     ).encode()
-    return b"".join([*(b"%b: %b\r\n" % header for header in headers), ours])
 
 
 async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:

@@ -1,5 +1,7 @@
 """Alertmanager's active alerts. Nothing is computed twice: the pages and the API read these."""
 
+import re
+
 import msgspec
 
 from dpl_router.control import Control, read_json
@@ -68,3 +70,54 @@ def _read(wire: _Wire) -> Alert:
         since=wire.startsAt,
         silenced=wire.status.state == "suppressed",
     )
+
+
+class Firing(msgspec.Struct, frozen=True):
+    """An active alert that is neither silenced nor inhibited, as Alertmanager lists it."""
+
+    labels: dict[str, str]
+    fingerprint: str
+    annotations: dict[str, str] = {}
+
+
+_decode_firing = msgspec.json.Decoder(list[Firing]).decode
+
+
+async def firing_at(alertmanager: Control, receiver: str) -> list[Firing]:
+    """All that `receiver` is told of, where a call to it was cut short.
+
+    Raises: Unavailable, UpstreamSilent.
+    """
+    wish = {
+        "active": "true",
+        "silenced": "false",
+        "inhibited": "false",
+        "receiver": re.escape(receiver),  # it is a pattern there, and matches the whole name
+    }
+    answer = await alertmanager.get("/api/v2/alerts", wish, seconds=SECONDS, tries=2)
+    if answer.status != 200:
+        raise Unavailable(f"Alertmanager answered {answer.status}", retry_after=5)
+    return read_json(_decode_firing, answer.body, "Alertmanager")
+
+
+class _Rules(msgspec.Struct):
+    alerts: list[_Wire]
+
+
+class _RulesAnswer(msgspec.Struct):
+    data: _Rules
+
+
+_decode_rules = msgspec.json.Decoder(_RulesAnswer).decode
+
+
+async def pending_or_firing(prometheus: Control) -> list[tuple[str, str]]:
+    """(alert's name, node) of all that Prometheus's rules hold active, pending ones as well.
+
+    Raises: Unavailable, UpstreamSilent.
+    """
+    answer = await prometheus.get("/api/v1/alerts", seconds=SECONDS)
+    if answer.status != 200:
+        raise Unavailable(f"Prometheus answered {answer.status}")
+    alerts = read_json(_decode_rules, answer.body, "Prometheus").data.alerts
+    return [(one.labels.get("alertname", ""), one.labels.get("node", "")) for one in alerts]

@@ -20,6 +20,10 @@ from dpl_router.telemetry.sample import NodeSample, PeopleSample, requests, size
 SCRAPE_SECONDS = 0.5
 LARGEST_PAGE = 512 * 1024
 """Bytes; the exporter's budget of 400 series is far below it."""
+CLOCK = "dpl_node_time_seconds"
+WORKED = "dpl_exporter_collector_last_success_timestamp_seconds"
+JUDGED = ("gpu_", "llm_")
+"""How the collectors begin without which nothing is known of a node's work."""
 
 
 def read_exposition(text: str, now: float) -> tuple[NodeSample, PeopleSample]:
@@ -28,10 +32,17 @@ def read_exposition(text: str, now: float) -> tuple[NodeSample, PeopleSample]:
     Raises: Unavailable where the text is no exposition.
     """
     sample, people = NodeSample(sampled_at=now), PeopleSample()
+    clock, worked = None, math.inf
     for point in _points(text):
         write = _FACTS.get(point.name)
         if write is not None and math.isfinite(point.value):
             write(sample, people, point)
+        elif point.name == CLOCK:
+            clock = point.value
+        elif point.name == WORKED and point.labels.get("collector", "").startswith(JUDGED):
+            worked = min(worked, point.value)
+    if clock is not None and worked < math.inf:
+        sample.collector_age = clock - worked
     if sample.slots is None and sample.up is not None:
         sample.slots = SLOTS
     if sample.up is not None:
@@ -98,9 +109,12 @@ def _size(_: NodeSample, people: PeopleSample, point: Sample) -> None:
     people.sizes[point.labels.get("model", "")] = size(point.value)
 
 
-def _digest(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+def _identity(_: NodeSample, people: PeopleSample, point: Sample) -> None:
+    model = point.labels.get("model", "")
     if digest := point.labels.get("digest"):
-        people.digests[point.labels.get("model", "")] = digest
+        people.digests[model] = digest
+    if weights := point.labels.get("weights"):
+        people.weights[model] = weights
 
 
 def _gpu_busy(_: NodeSample, people: PeopleSample, point: Sample) -> None:
@@ -127,7 +141,7 @@ _FACTS: dict[str, Callable[[NodeSample, PeopleSample, Sample], None]] = {
     "dpl_node_memory_available_bytes": _memory_available,
     "dpl_lock_held": _held,
     "dpl_llm_model_size_bytes": _size,
-    "dpl_llm_model_info": _digest,
+    "dpl_llm_model_info": _identity,
     "dpl_gpu_utilization_ratio": _gpu_busy,
     "dpl_gpu_memory_used_bytes": _gpu_used,
     "dpl_gpu_memory_total_bytes": _gpu_total,

@@ -104,6 +104,7 @@ _FACTS: dict[str, Write] = {
     queries.SLOTS.promql: _set("slots", requests),
     queries.MEMORY_FREE.promql: _set("memory_free", size),
     queries.ACCELERATOR.promql: _set("accelerator", bool),
+    queries.COLLECTOR_AGE.promql: _set("collector_age", float),
     queries.RUNNING.promql: _set_model("running", requests),
     queries.WAITING.promql: _set_model("waiting", requests),
     queries.LOADED.promql: _set_model("loaded", bool),
@@ -130,9 +131,12 @@ def _set_size(sample: PeopleSample, labels: dict[str, str], value: float) -> Non
     sample.sizes[labels.get("model", "")] = size(value)
 
 
-def _set_digest(sample: PeopleSample, labels: dict[str, str], _value: float) -> None:
+def _set_identity(sample: PeopleSample, labels: dict[str, str], _value: float) -> None:
+    model = labels.get("model", "")
     if digest := labels.get("digest"):
-        sample.digests[labels.get("model", "")] = digest
+        sample.digests[model] = digest
+    if weights := labels.get("weights"):
+        sample.weights[model] = weights
 
 
 _VIEW: dict[str, Callable[[PeopleSample, dict[str, str], float], None]] = {
@@ -143,7 +147,7 @@ _VIEW: dict[str, Callable[[PeopleSample, dict[str, str], float], None]] = {
     queries.SCORE.promql: _set_score,
     queries.HELD.promql: _set_person("held", bool),
     queries.MODEL_SIZE.promql: _set_size,
-    queries.MODEL_INFO.promql: _set_digest,
+    queries.MODEL_INFO.promql: _set_identity,
     queries.GPU.promql: _set_gpu("utilization", float),
     queries.GPU_MEMORY_USED.promql: _set_gpu("memory_used", size),
     queries.GPU_MEMORY_TOTAL.promql: _set_gpu("memory_total", size),

@@ -61,6 +61,12 @@ ACCELERATOR = Query(
     labels=("node",),
     why="The class for the prior speeds before any was learned.",
 )
+COLLECTOR_AGE = Query(
+    promql="node:dpl_collector_age_seconds:max",
+    unit="seconds",
+    labels=("node",),
+    why="A cordon by an alert is lifted only while GPU and LLM collectors work.",
+)
 RUNNING = Query(
     promql="node_model:dpl_llm_requests_running:sum",
     unit="requests",
@@ -94,6 +100,7 @@ FACTS: Sequence[Query] = (
     SLOTS,
     MEMORY_FREE,
     ACCELERATOR,
+    COLLECTOR_AGE,
     RUNNING,
     WAITING,
     LOADED,
@@ -145,8 +152,8 @@ MODEL_SIZE = Query(
 MODEL_INFO = Query(
     promql="dpl_llm_model_info",
     unit="1",
-    labels=("node", "model", "digest"),
-    why="For people: which version of a model it is.",
+    labels=("node", "model", "digest", "weights"),
+    why="Which version of a model it is: one name shall not mean two.",
 )
 GPU = Query(
     promql="node_gpu:dpl_gpu_utilization:ratio",

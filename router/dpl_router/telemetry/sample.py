@@ -43,6 +43,8 @@ class NodeSample:
     slots: int | None = None
     memory_free: int | None = None
     accelerator: bool | None = None
+    collector_age: float | None = None
+    """Seconds since the oldest GPU or LLM collector of its exporter last worked."""
     models: dict[str, ModelSample] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelSample:
@@ -58,7 +60,7 @@ class Gpu:
 
 @dataclass(slots=True)
 class PeopleSample:
-    """What pages show and the choice never reads. Ratios 0 to 1, bytes."""
+    """What pages show, and what changes slowly: sizes and identities. Ratios 0 to 1, bytes."""
 
     cpu: float | None = None
     cpu_seconds: tuple[float, float] | None = None
@@ -72,6 +74,8 @@ class PeopleSample:
     sizes: dict[str, int] = field(default_factory=dict)
     """Model -> bytes on disk."""
     digests: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
+    """Model -> first digits of the digest of its weights."""
     gpus: dict[str, Gpu] = field(default_factory=dict)
 
     def gpu(self, index: str) -> Gpu:

@@ -11,6 +11,7 @@ from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, ViewMetrics
 from dpl_router.scheduling.types import ModelFacts, NodeFacts
+from dpl_router.telemetry.identity import Identities, Told, told
 from dpl_router.telemetry.names import Names
 from dpl_router.telemetry.reloads import Reloads
 from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
@@ -18,6 +19,10 @@ from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
 STALE_SCRAPES = 3
 MOST_MODELS = 1000
 """Of one node; each name costs at every poll and in every list."""
+LIFTED_SECONDS = 20.0
+"""The recorded eligibility looks back so far: a 0 may still be our own cordon or lock."""
+QUANTISATION = "quantization_level"
+"""In what Ollama lists of a model."""
 
 log = structlog.get_logger()
 
@@ -56,6 +61,15 @@ class FleetView:
         """Node -> its own names of what it serves, by all sources."""
         self._crowded: set[str] = set()
         """Nodes of which it was said that not all their models are known."""
+        self._cordoned: frozenset[str] = frozenset()
+        self._locked: frozenset[str] = frozenset()
+        self._barred: frozenset[str] = frozenset()
+        """By us: those two, and what nodes.yaml cordons."""
+        self._lifted: dict[str, float] = {}
+        """Node -> when we last ended that."""
+        self._identities = Identities()
+        self._odd: dict[str, frozenset[str]] | None = {}
+        """Model -> nodes with other weights than it stands for; None = to be judged anew."""
         self.mode: Mode = "blind"
         self.inventory = inventory
         self.names = Names()
@@ -69,9 +83,17 @@ class FleetView:
         for known in (self._samples, self._people, self._checks, self._looks, self._listed):
             for gone in known.keys() - names:
                 del known[gone]
+        self._odd = None
         self._crowded &= names
         self.reloads.forget(names)
         self._list_all()
+
+    def bar(self, cordoned: frozenset[str], locked: frozenset[str], now: float) -> None:
+        """Who is cordoned or locked by us; nodes.yaml's own are cordoned in any case."""
+        self._cordoned, self._locked = cordoned, locked
+        barred = cordoned | locked | {node.name for node in self.inventory.nodes if node.cordoned}
+        self._lifted.update(dict.fromkeys(self._barred - barred, now))
+        self._barred = barred
 
     def on_samples(self, mode: Mode, samples: Mapping[str, NodeSample], now: float) -> None:
         """A node without a sample time in this answer keeps its last sample, which ages."""
@@ -95,6 +117,8 @@ class FleetView:
             before = self._people.get(node)
             if sample.cpu is None and before is not None:
                 sample.cpu = _busy_share(before, sample)
+            if before is None or sample.weights != before.weights:
+                self._odd = None
             self._people[node] = sample
 
     def on_check(self, node: str, check: Check) -> None:
@@ -103,6 +127,8 @@ class FleetView:
         if not check.ok and known is not None:
             check = replace(check, models=known.models, at=known.at)
         look = {model.name: model for model in check.models}
+        if _quantisations(look) != _quantisations(self._looks.get(node, {})):
+            self._odd = None
         self._looks[node] = look = {name: look[name] for name in self._some(node, look)}
         self._checks[node] = replace(check, models=tuple(look.values()))
         if check.ok:
@@ -130,6 +156,7 @@ class FleetView:
             changed = changed or self._listed.get(node.name) != names
             self._listed[node.name] = names
         if changed:
+            self._odd = None
             self.names.learn(self._listed, self.inventory)
 
     def _names_of(self, node: Node) -> Iterator[str]:
@@ -190,6 +217,25 @@ class FleetView:
         own = self.names.at(node, name).own
         return self._looks.get(node, {}).get(own) or Listed(own)
 
+    def odd(self) -> Mapping[str, frozenset[str]]:
+        """Model -> the nodes on which its name means other weights; only where there are any."""
+        if self._odd is None:
+            said: dict[str, dict[str, Told]] = {}
+            for node in self.inventory.nodes:
+                for name, (own, _) in self.names.on(node.name).items():
+                    word = self._told(node.name, own)
+                    if word is not None:
+                        said.setdefault(name, {})[node.name] = word
+            self._odd = self._identities.odd(said)
+        return self._odd
+
+    def _told(self, node: str, own: str) -> Told | None:
+        people, look = self._people.get(node), self._looks.get(node, {}).get(own)
+        return told(
+            people.weights.get(own) if people is not None else None,
+            look.details.get(QUANTISATION) if look is not None else None,
+        )
+
     def models(self, now: float) -> dict[str, list[tuple[str, ModelFacts]]]:
         """Model name -> (node, facts), over all nodes; names sorted."""
         merged: dict[str, list[tuple[str, ModelFacts]]] = {}
@@ -206,15 +252,19 @@ class FleetView:
             labels=node.labels,
             kind="gpu" if sample.accelerator else "cpu",
             up=sample.up if fresh else None,
-            eligible=sample.eligible if fresh else None,
+            eligible=self._eligible(node.name, sample, now) if fresh else None,
             sampled_at=sample.sampled_at,
             slots=sample.slots or _unsaid(node),
             memory_free=sample.memory_free if fresh else None,
-            exclusive=sample.exclusive and fresh,
-            cordoned=node.cordoned,
+            exclusive=(sample.exclusive and fresh) or node.name in self._locked,
+            cordoned=node.cordoned or node.name in self._cordoned,
             models=dict(self._models_of(node, sample, fresh)),
             inventory_known=self._inventory_known(node.name, fresh),
         )
+
+    def _eligible(self, node: str, sample: NodeSample, now: float) -> bool | None:
+        lately = now - self._lifted.get(node, -LIFTED_SECONDS) < LIFTED_SECONDS
+        return None if lately and sample.eligible is False else sample.eligible
 
     def _inventory_known(self, node: str, fresh: bool) -> bool:
         check = self._checks.get(node)
@@ -225,8 +275,11 @@ class FleetView:
     ) -> Iterator[tuple[str, ModelFacts]]:
         """By our names. Requests are told of each model once, also where it has several."""
         counted: set[str] = set()
+        odd = self.odd()
         for name, (own, _) in self.names.on(node.name).items():
             facts = self._model_facts(node.name, own, sample)
+            if odd and node.name in odd.get(name, ()):
+                facts = replace(facts, differs=True)
             yield (
                 name,
                 facts
@@ -252,6 +305,10 @@ class FleetView:
             identity=look.digest or people.digests.get(own),
             decode=known.decode,
         )
+
+
+def _quantisations(look: Mapping[str, Listed]) -> dict[str, object]:
+    return {name: model.details.get(QUANTISATION) for name, model in look.items()}
 
 
 def _needs(size: int | None, people: PeopleSample) -> int | None:

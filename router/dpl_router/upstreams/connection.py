@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 BIG_BODY = 64 * 1024
-"""Bytes; from here on a request's body is not copied behind its head."""
+"""Bytes; from here on a request's body is not copied behind its head, and leaves at once."""
 
 
 class Sink(Protocol):
@@ -52,7 +52,8 @@ class Keeper(Protocol):
 class Connection(asyncio.Protocol):
     """Carries requests one after the other.
 
-    `heard`: a byte of this answer has come. `sent_whole`: the request has left this process.
+    `heard`: a byte of this answer has come. `sent_whole`: the request has left this process (a
+    small one is taken to, since the system has room for it).
     `reused`: this is not the first request.
     """
 
@@ -93,6 +94,9 @@ class Connection(asyncio.Protocol):
         if len(body) < BIG_BODY:
             self._transport.write(head + body)
         else:
+            # With marks so low the loop tells us while bytes of the request are still ours. Not 0:
+            # asyncio's TLS would say "paused" with nothing to write.
+            self._transport.set_write_buffer_limits(high=1, low=0)
             self._transport.write(head)
             self._transport.write(body)
 
@@ -115,9 +119,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # With marks so low the loop tells us while bytes of the request are still ours. Not 0:
-        # asyncio's TLS would say "paused" with nothing to write.
-        self._transport.set_write_buffer_limits(high=1, low=0)
+        # What is smaller leaves at the end of the turn of the loop, with all that is sent in it:
+        # to wake a server on this machine for each costs more than the writing.
+        self._transport.set_write_buffer_limits(high=BIG_BODY, low=0)
 
     def pause_writing(self) -> None:
         self.sent_whole = False
@@ -138,7 +142,7 @@ class Connection(asyncio.Protocol):
             sound = False
             self._keep_alive = False
         if bodies:
-            if self._whole:
+            if self._whole and self._last < len(bodies):
                 del bodies[self._last :]
             said = bodies[0] if len(bodies) == 1 else b"".join(bodies)
             bodies.clear()

@@ -34,6 +34,8 @@ PREFACE_LIMIT = 64 * 1024
 LESSONS = 4
 """How often the common shape of a stream's events is looked for: some have none."""
 LESSON_BYTES = 4096
+LOOKS = 8
+"""How often a piece of so many bytes is cut for it."""
 NULL = raw(None)
 EMPTY = raw({})
 NO_CHOICES = raw([])
@@ -96,10 +98,11 @@ class StreamDecoder:
         self._alike: Alike | None = None
         self._lesson: tuple[bytes, Chunk] | None = None
         self._lessons = LESSONS
+        self._looks = LOOKS
         self._calm = False
         """The last event was a plain one: another like it may follow."""
         self._even = False
-        """So it was, and nothing of the next one has come: nearly always, once `_alike` is known."""
+        """So it was, and nothing of the next has come: nearly always, once `_alike` is known."""
         self._handed_out = False
         self._done = False
         self._failed: UpstreamError | None = None
@@ -146,10 +149,11 @@ class StreamDecoder:
             raise self._failure(broke.message) from None
 
     def _part(self, data: bytes) -> tuple[bytes, bytes]:
-        """Little at a time while the common shape may be learned from it, then all."""
-        if self._alike is not None or not self._lessons or len(data) < LESSON_BYTES:
+        """Two events at a time while the common shape may be learned from them, then all."""
+        if self._alike is not None or not self._looks or len(data) < LESSON_BYTES:
             return data, b""
-        end = data.find(b"\n\n", LESSON_BYTES // 2) + 2
+        self._looks -= 1
+        end = data.find(b"\n\n", data.find(b"\n\n") + 2) + 2
         return (data[:end], data[end:]) if end > 1 else (data, b"")
 
     def end(self) -> list[Piece]:

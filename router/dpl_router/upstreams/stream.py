@@ -24,7 +24,6 @@ from dpl_router.errors import (
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.connection import Connection
 
-
 STALE_WITHIN = 1.0
 """Seconds. A reused connection that breaks so soon was closed before our request reached the
 server; one that breaks later may have died of the request, which is not sent there again."""
@@ -295,9 +294,10 @@ class UpstreamStream:
         self._last_data = self._loop.time()
         if self._finish_by is not None:
             return
-        if self._feed is not None and self._pour is not None:
+        feed, pour = self._feed, self._pour
+        if feed is not None and pour is not None:
             try:
-                self._pour(self._feed(data))
+                pour(feed(data))
             except DplError as error:
                 self._stop(error)
             return

@@ -68,6 +68,7 @@ class NodePool:
         self._idle: list[Connection] = []
         self._active: set[UpstreamStream] = set()
         self._closed = False
+        self._known_loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def active(self) -> int:
@@ -83,7 +84,7 @@ class NodePool:
 
         Raises: ValueError for a header that would break out of its line.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._known_loop or self._loop()
         now = loop.time()
         wire = (self._head_bytes(request), request.body)
         stream = UpstreamStream(self, wire, timeouts, self._limits, loop, now)
@@ -119,7 +120,7 @@ class NodePool:
     # What streams and connections call.
 
     def connect(self, stream: UpstreamStream) -> None:
-        stream.connecting(asyncio.get_running_loop().create_task(self._open(stream)))
+        stream.connecting(self._loop().create_task(self._open(stream)))
 
     def forget(self, stream: UpstreamStream) -> None:
         self._active.discard(stream)
@@ -128,7 +129,8 @@ class NodePool:
         if self._closed or len(self._idle) >= self._limits.keep:
             connection.abort()
             return
-        connection.rested_at = asyncio.get_running_loop().time()
+        loop = self._known_loop or self._loop()
+        connection.rested_at = loop.time()
         self._idle.append(connection)
 
     def gone(self, connection: Connection) -> None:
@@ -136,6 +138,12 @@ class NodePool:
             self._idle.remove(connection)
 
     # The rest.
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: asyncio makes sure of it by a system call each time."""
+        if self._known_loop is None:
+            self._known_loop = asyncio.get_running_loop()
+        return self._known_loop
 
     def _take_idle(self, now: float) -> Connection | None:
         while self._idle:
@@ -148,7 +156,7 @@ class NodePool:
     async def _open(self, stream: UpstreamStream) -> None:
         name = self.origin.host if self._tls is not None else None
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
+            _, connection = await self._loop().create_connection(
                 lambda: Connection(self, self._limits.head),
                 self.origin.host,
                 self.origin.port,

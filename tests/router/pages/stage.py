@@ -61,12 +61,17 @@ def exposition(
 
 
 @asynccontextmanager
-async def answering(body: Callable[[], str]) -> AsyncIterator[str]:
-    """A server that answers everything with what `body` says now; yields its url."""
+async def answering(
+    body: Callable[[], str], asked: list[bytes] | None = None
+) -> AsyncIterator[str]:
+    """A server that answers everything with what `body` says now; yields its url. The requests are
+    kept in `asked`."""
 
     async def script(peer: Peer) -> None:
         while True:
-            await peer.request()
+            request = await peer.request()
+            if asked is not None:
+                asked.append(request)
             await peer.answer(body().encode())
 
     async with served(script) as url:

@@ -10,11 +10,13 @@ from dpl_router.fleet.service import Fleet
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, RouterMetrics
+from dpl_router.nodes.cordons import Cordon, Cordons
+from dpl_router.nodes.locks import Lock
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.board import KEEP_SECONDS, Board
 from dpl_router.pages.engine import make_engine
-from dpl_router.pages.scene import SILENCE_SECONDS, Scenery
-from dpl_router.remediation.controller import DeadMan
+from dpl_router.pages.scene import Scenery
+from dpl_router.remediation.dead_man import SILENCE_SECONDS, DeadMan
 from dpl_router.scheduling.core import make_core
 from dpl_router.scheduling.types import Config, NodeConfig
 from dpl_router.telemetry.alerts import Alert
@@ -39,8 +41,10 @@ class Stage:
         )
         core = make_core(Config(tuple(NodeConfig(name) for name in self.names)))
         self.view = FleetView(Inventory(nodes), metrics.view)
-        self.dead_man = DeadMan(metrics.view)
-        fleet = Fleet(self.view, core)
+        self.dead_man = DeadMan(metrics.view, awaited=self.watch.configured)
+        self.cordons = Cordons()
+        self.lock: Lock | None = None
+        fleet = Fleet(self.view, core, self.cordons.on, lambda _: self.lock)
         scenery = Scenery(fleet, self.view, self.watch, self.dead_man, promql=self.promql)
         self.board = Board(scenery, make_engine())
 
@@ -170,6 +174,57 @@ def test_a_heartbeat_that_was_heard_and_stopped_is_a_red_banner() -> None:
     assert "No heartbeat" in never.board.since("overview", 0)["alerts"]
     assert "is-bad" not in fresh.board.since("overview", 0)["banners"]
     assert "The alarm chain is silent" in late.board.since("overview", 0)["banners"]
+
+
+def cordoned(stage: Stage, *cordons: Cordon) -> str:
+    """The page's rows."""
+    for cordon in cordons:
+        stage.cordons.by_alert(cordon)
+    stage.view.bar(stage.cordons.nodes(), frozenset(), 0.0)
+    return stage.board.since("overview", 0)["nodes"]
+
+
+def test_a_cordon_says_who_why_and_until_when() -> None:
+    now = time.time()
+    alert = Cordon("a", "alert", "DplGpuHot", HOSTILE, now - 60, now + 120, fingerprint="1")
+    stage = Stage(names=("a",)).checked("tiny")
+    by_alert = cordoned(stage, alert)
+    stage = Stage(names=("a",)).checked("tiny")
+    stage.cordons.by_operator("a", "ann", "new fan", now)
+    by_both = cordoned(stage, alert)
+
+    assert "<strong>Cordoned by alert DplGpuHot</strong>" in by_alert
+    assert "unless the alert repeats" in by_alert
+    assert "<img" not in by_alert
+    assert "<strong>Cordoned by ann</strong>" in by_both
+    assert '<p class="sub">new fan</p>' in by_both
+    assert "also by alert DplGpuHot" in by_both
+
+
+def test_a_cordon_whose_alert_is_over_says_what_it_waits_for() -> None:
+    alert = Cordon("a", "alert", "X", "", 0.0, 9e9, fingerprint="1", resolved=True)
+    row = cordoned(Stage(names=("a",)).checked("tiny"), alert)
+
+    assert "the alert is over, the node must be seen well" in row
+    assert "unless the alert repeats" not in row
+
+
+def test_a_lock_says_who_why_and_whether_it_is_held() -> None:
+    stage = Stage(names=("a",)).checked("tiny")
+    stage.lock = Lock("a", "ann", "bench", 0.0, standing=True, problem="it is held by bob")
+    row = stage.board.since("overview", 0)["nodes"]
+
+    assert "<strong>Locked by ann</strong>" in row
+    assert "not held now: it is held by bob" in row
+
+
+def test_a_model_that_means_other_weights_there_is_told_as_left_out() -> None:
+    stage = Stage(names=("a", "b", "c")).checked("tiny")
+    words = {"a": "w1", "b": "w2", "c": "w2"}
+    stage.view.on_people({n: PeopleSample(weights={"tiny": w}) for n, w in words.items()})
+    rows = stage.board.since("overview", 0)["nodes"]
+
+    assert rows.count("left out: other weights than elsewhere") == 1
 
 
 def later(stage: Stage, page: str = "overview") -> dict[str, str]:

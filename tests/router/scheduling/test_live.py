@@ -121,6 +121,7 @@ def test_tokens_count_what_is_left_of_an_answer() -> None:
     [
         ({"cordoned": True}, Rejection.CORDONED),
         ({"exclusive": True, "eligible": False}, Rejection.EXCLUSIVE),
+        ({"models": {"m": ModelFacts(loaded=True, differs=True)}}, Rejection.IDENTITY),
         ({"up": False}, Rejection.DOWN),
         ({"eligible": False}, Rejection.DOWN),
         ({"labels": {"room": "cellar"}}, Rejection.LABELS),

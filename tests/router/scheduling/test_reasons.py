@@ -124,6 +124,7 @@ CORDONED = SLOW._replace(barred=Rejection.CORDONED)
         ((IDLE,), a_demand(excluded=frozenset("a")), Rejection.EXCLUDED),
         ((IDLE,), a_demand(select={"room": "attic"}), Rejection.LABELS),
         ((IDLE._replace(barred=Rejection.CORDONED),), a_demand(), Rejection.CORDONED),
+        ((IDLE._replace(barred=Rejection.IDENTITY),), a_demand(), Rejection.IDENTITY),
         ((IDLE._replace(exclusive_until=9.0),), a_demand(), Rejection.EXCLUSIVE),
         ((IDLE._replace(alone_until=9.0), CORDONED), a_demand(), Rejection.FULL),
         ((CORDONED,), a_demand(excluded=frozenset("a")), Rejection.CORDONED),

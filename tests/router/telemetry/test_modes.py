@@ -79,6 +79,9 @@ def test_an_answer_that_is_none_is_refused_not_believed(body: bytes) -> None:
 
 EXPOSITION = """\
 dpl_llm_up{backend="llamacpp"} 1
+dpl_node_time_seconds 1000.5
+dpl_exporter_collector_last_success_timestamp_seconds{collector="llm_llamacpp"} 998.5
+dpl_exporter_collector_last_success_timestamp_seconds{collector="cpu"} 900
 dpl_node_slots 4
 dpl_lock_exclusive 0
 dpl_llm_model_loaded{backend="llamacpp",model="big"} 1
@@ -96,6 +99,7 @@ def test_one_page_read_directly_says_what_the_recording_rules_say() -> None:
             ("node:dpl_llm_up:max", {"node": "a"}, 1),
             ("node:dpl_eligible:bool", {"node": "a"}, 1),
             ("node:dpl_accelerator:bool", {"node": "a"}, 0),
+            ("node:dpl_collector_age_seconds:max", {"node": "a"}, 2),
             ("node:dpl_slots:max", {"node": "a"}, 4),
             ("dpl_lock_exclusive", {"node": "a"}, 0),
             ("node_model:dpl_llm_model_loaded:max", {"node": "a", "model": "big"}, 1),

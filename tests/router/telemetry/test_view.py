@@ -171,3 +171,38 @@ def test_a_reload_of_nodes_yaml_changes_names_at_once() -> None:
     )
 
     assert view.names.at("a", "ours") == ("own", 512)
+
+
+def ineligible(view: FleetView, at: float) -> None:
+    view.on_samples("promql", {"a": NodeSample(sampled_at=at, up=True, eligible=False)}, at)
+
+
+@pytest.mark.parametrize(("cordoned", "locked"), [({"a"}, set()), (set(), {"a"})])
+def test_for_a_while_after_we_let_a_node_go_its_recorded_zero_may_be_our_own(
+    cordoned: set[str], locked: set[str]
+) -> None:
+    """The rule looks back 15 s: the node would else be down that long once it was uncordoned."""
+    view, nobody = a_view(), frozenset[str]()
+    ineligible(view, 1.0)
+    view.bar(frozenset(cordoned), frozenset(locked), 1.0)
+    barred = view.facts(1.0)[0]
+    view.bar(nobody, nobody, 10.0)
+    ineligible(view, 12.0)
+    soon = view.facts(12.0)[0]
+    ineligible(view, 31.0)
+    later = view.facts(31.0)[0]
+
+    assert (barred.cordoned, barred.exclusive) == (bool(cordoned), bool(locked))
+    assert (soon.cordoned, soon.exclusive, soon.eligible) == (False, False, None)
+    assert later.eligible is False
+
+
+def test_what_nodes_yaml_cordons_stays_so_whoever_lifts_what() -> None:
+    view = a_view(Node("a", "http://h", cordoned=True))
+    view.bar(frozenset("a"), frozenset(), 1.0)
+    view.bar(frozenset(), frozenset(), 2.0)
+    ineligible(view, 3.0)
+
+    facts = view.facts(3.0)[0]
+
+    assert (facts.cordoned, facts.eligible) == (True, False)

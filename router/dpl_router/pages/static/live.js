@@ -56,6 +56,8 @@ function tellAges(root) {
 }
 
 function ago(seconds) {
+  if (seconds < -90) return "in " + Math.round(-seconds / 60) + " min";
+  if (seconds < -5) return "in " + Math.round(-seconds) + " s";
   if (seconds < 5) return "just now";
   if (seconds < 90) return Math.round(seconds) + " s ago";
   if (seconds < 5400) return Math.round(seconds / 60) + " min ago";

@@ -1,0 +1,70 @@
+"""What Alertmanager sends to a webhook (version 4 of its payload), checked whole before it counts.
+
+https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from dpl_router.errors import BadRequest
+
+MOST_ALERTS = 10_000
+LONGEST_TEXT = 200
+
+Labels = dict[
+    Annotated[str, Meta(max_length=200)],
+    Annotated[str, Meta(max_length=4096)],
+]
+
+
+class Alert(msgspec.Struct, frozen=True):
+    status: Literal["firing", "resolved"]
+    labels: Labels
+    fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{1,64}$")]
+    annotations: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        return words(self.labels.get("alertname", "")) or "unnamed"
+
+    @property
+    def node(self) -> str:
+        """Empty where it names none."""
+        return self.labels.get("node", "")
+
+    @property
+    def why(self) -> str:
+        return words(self.annotations.get("summary", ""))
+
+
+class Payload(msgspec.Struct, frozen=True):
+    version: Literal["4"]
+    alerts: Annotated[list[Alert], Meta(max_length=MOST_ALERTS)]
+    receiver: Annotated[str, Meta(max_length=200)] = ""
+    truncatedAlerts: Annotated[int, Meta(ge=0)] = 0
+
+
+_decode = msgspec.json.Decoder(Payload).decode
+
+
+def read(body: bytes) -> Payload:
+    """Raises: BadRequest, with the place in the body."""
+    try:
+        body.decode()
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `")
+        raise BadRequest(
+            f"this is no call of Alertmanager's: {message}",
+            param=place.rstrip("`").removeprefix("$.") or None,
+        ) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+def words(text: str) -> str:
+    """One line that a log, a page and a terminal can show."""
+    flat = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(flat.split())[:LONGEST_TEXT]

@@ -1,0 +1,123 @@
+"""When cordons by alerts end: on evidence, at their time, or because too few are left to serve."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from dpl_router.action_metrics import ActionMetrics, ActionOutcome
+from dpl_router.nodes.cordoning import Cordoning
+from dpl_router.nodes.cordons import Cordon
+from dpl_router.remediation.evidence import Active, Health
+from dpl_router.remediation.sight import Sight
+from dpl_router.security.audit import AuditLog
+from dpl_router.security.keys import Identity, Role
+
+LOOK_SECONDS = 1.0
+ROUTER = Identity("router", Role.OPERATOR)
+"""Who does what nobody asked for at that moment."""
+
+log = structlog.get_logger()
+
+
+class Review:
+    """Seconds: a cordon by an alert `lasts` so long at most; a node must look well for `steady`
+    before it counts as such, so that no reading from before the fault is taken for proof."""
+
+    def __init__(
+        self,
+        cordoning: Cordoning,
+        sight: Sight,
+        metrics: ActionMetrics,
+        audit: AuditLog,
+        *,
+        lasts: float,
+        steady: float,
+    ) -> None:
+        self._cordoning = cordoning
+        self._sight = sight
+        self._metrics = metrics
+        self._audit = audit
+        self._lasts = lasts
+        self._steady = steady
+        self._well_since: dict[tuple[str, str], float] = {}
+        self._drained: set[tuple[str, str]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        cordons = self._cordoning.now.by_alerts()
+        if not cordons:
+            return
+        now = self._cordoning.wall()
+        if any(cordon.until is None or cordon.until > now + self._lasts for cordon in cordons):
+            self._cordoning.change(lambda all_: all_.shorten(now + self._lasts))
+        resolved = any(cordon.resolved for cordon in cordons)
+        active = await self._sight.active() if resolved else ()
+        for cordon in self._cordoning.now.by_alerts():
+            await self._judge(cordon, active, now)
+        if self._sight.ready():
+            await self._keep_floor()
+        await self._tell_drained()
+        await self._cordoning.saved()
+
+    async def _judge(self, cordon: Cordon, active: Sequence[Active] | None, now: float) -> None:
+        if not self._sight.knows(cordon.node):
+            await self._end(cordon, "lapsed", "nodes.yaml names the node no more")
+            return
+        over = cordon.until is not None and now >= cordon.until
+        if not cordon.resolved:
+            if over:
+                await self._end(cordon, "lapsed", "its alert was not repeated")
+            return
+        match self._steadily(cordon, self._sight.health(cordon, active)):
+            case "well":
+                await self._end(cordon, "lifted", "its alert is over and the node is well")
+            case "unwell" if over:
+                self._cordoning.change(lambda all_: all_.prolong(cordon, now + self._lasts))
+            case "unknown" if over:
+                await self._end(cordon, "lapsed", "its alert is over; nothing is known of the node")
+
+    def _steadily(self, cordon: Cordon, health: Health) -> Health | None:
+        """None: well, but not yet for long enough."""
+        if health != "well":
+            self._well_since.pop(cordon.key, None)
+            return health
+        now = time.monotonic()
+        since = self._well_since.setdefault(cordon.key, now)
+        return "well" if now - since >= self._steady else None
+
+    async def _keep_floor(self) -> None:
+        """Another node may have gone since: a doubtful one is better than none. The newest cordon
+        goes first."""
+        for cordon in reversed(self._cordoning.now.by_alerts()):
+            against = self._sight.against(cordon.node)
+            if against is not None:
+                await self._end(cordon, "overruled", against)
+
+    async def _end(self, cordon: Cordon, outcome: ActionOutcome, why: str) -> None:
+        self._well_since.pop(cordon.key, None)
+        if not self._cordoning.change(lambda all_: all_.lift(cordon)):
+            return
+        self._metrics.actions[cordon.action, outcome].inc()
+        await self._write("uncordon", cordon, f"{outcome}: {why}")
+
+    async def _tell_drained(self) -> None:
+        """Once for each drain, when nothing of ours runs there any more."""
+        drains = {one.key: one for one in self._cordoning.now.by_alerts() if one.action == "drain"}
+        self._drained &= drains.keys()
+        for key in drains.keys() - self._drained:
+            if not self._sight.busy(key[0]):
+                self._drained.add(key)
+                await self._write("drain", drains[key], "nothing of ours runs there any more")
+
+    async def _write(self, action: str, cordon: Cordon, said: str) -> None:
+        log.info("alert acts", action=action, node=cordon.node, alert=cordon.by, outcome=said)
+        await asyncio.to_thread(
+            self._audit.record, ROUTER, "", action, cordon.node, f"alert {cordon.by} {said}"
+        )
