@@ -4,13 +4,15 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PARTS := .parts
+PROOFS = tests/contract $(addprefix tests/system/test_,rules.py alertmanager.py mail.py mutants.py runbooks.py) \
+  $(wildcard tests/*/test_dashboard*.py)
 CLIENTS := .clients/sdks .clients/frameworks .clients/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fmt bench render clients lock recordings
+.PHONY: help up test check observability fmt bench render clients lock recordings
 
 help: ## what can be typed here
-	@awk -F ': .*## ' '/^[a-z]+:.* ## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ': .*## ' '/^[a-z]+:.* ## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 up: $(READY) ## the whole stack on this machine, with a real model (make up ARGS="--demo-nodes 2")
 	@exec $(BIN)/dpl up --data-dir .dpl --parts-dir $(PARTS) $(ARGS)
@@ -21,6 +23,7 @@ test: $(READY) $(CLIENTS:=/.ready) ## all tests, with the real programs (make te
 	  echo "installing gcc with apt-get (a GPU driver that is none is compiled)"; apt-get update -qq && \
 	  apt-get install -y -qq gcc libc6-dev >/dev/null; }; } || { \
 	  echo "the tests compile a stand-in for a GPU driver. Install a C compiler: sudo apt-get install gcc libc6-dev" >&2; exit 1; }
+	@$(BIN)/python -m tests.versions
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
@@ -31,6 +34,12 @@ check: $(READY) ## format, lint, types, imports, sizes, promises between parts, 
 	step imports $(BIN)/lint-imports --no-cache ; \
 	step promises $(BIN)/python -m pytest tests/contract -p no:randomly ; \
 	[ -z "$$failed" ] || { echo "make check failed in:$$failed (make fmt mends format and some of lint)" >&2; exit 1; }
+
+observability: $(READY) ## rules, alerts, runbooks, routes and mail, proved with every version that can be had
+	@$(BIN)/dpl stack fetch --parts-dir $(PARTS)
+	@$(BIN)/python -m tests.versions
+	@$(BIN)/python -m pytest $(PROOFS)
+	@$(BIN)/python -m tests.mutants
 
 fmt: $(READY) ## put the code in shape
 	@$(BIN)/ruff format .

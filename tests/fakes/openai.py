@@ -21,7 +21,8 @@ By itself: `python -m tests.fakes.openai --port 0` prints its url. Over HTTP: PO
 
 How an answer is made: `tokens` (cut to the call's max_tokens; finish "length" then), one chunk
 each, `Faults.token_delay` apart. A call with `tools` (and tool_choice not "none") gets one call
-of the first tool, unless a tool has just answered. At most `slots` generate at once, the others wait in order.
+of the first tool, unless a tool has just answered. At most `slots` generate at once, the others
+wait in order.
 """
 
 import argparse

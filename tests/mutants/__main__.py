@@ -1,0 +1,24 @@
+"""`python -m tests.mutants [WORD…]`: every mutant of the rules, or those that hold a word."""
+
+import sys
+import time
+
+from tests.mutants.hunt import Hunt
+
+
+def main(words: list[str]) -> int:
+    hunt = Hunt()
+    mutants = [
+        one for one in hunt.mutants() if not words or any(word in str(one) for word in words)
+    ]
+    began = time.monotonic()
+    alive = hunt.survivors(mutants)
+    for mutant in alive:
+        print(f"survived: {mutant}")
+    seconds = time.monotonic() - began
+    print(f"{len(mutants)} mutants, {len(alive)} survived, {seconds:.0f} s")
+    return 1 if alive or not mutants else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

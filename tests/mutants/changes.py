@@ -1,0 +1,109 @@
+"""A PromQL expression, wrong in one place: the mistakes that people make, one at a time."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+TOKEN = re.compile(
+    r"""(?P<skip>\s+|\#[^\n]*)
+      | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | (?P<range>\[[^\]]*\])
+      | (?P<duration>\d+[smhdwy])
+      | (?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)
+      | (?P<word>[A-Za-z_][\w:]*)
+      | (?P<sign>==|!=|>=|<=|=~|!~|[-+*/%^<>=(){},@])""",
+    re.VERBOSE,
+)
+COMPARED = {">": "<", "<": ">", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
+RECKONED = {"+": "-", "-": "+", "*": "/", "/": "*"}
+MATCHED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
+SCALES = (0.8, 1.25)
+"""A test that is just silent and one that just fires must lie nearer than this."""
+SMALL = 5
+"""Integers below it count things: one more and one less."""
+SETS = {"and", "unless", "or"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`what` names the place by the characters around it."""
+
+    what: str
+    promql: str
+
+
+def tokens(promql: str) -> list[Token]:
+    """Without white space and comments. Raises: ValueError at what is no PromQL."""
+    found, at = [], 0
+    while at < len(promql):
+        match = TOKEN.match(promql, at)
+        if match is None or match.lastgroup is None:
+            raise ValueError(f"no PromQL at {promql[at : at + 20]!r}")
+        if match.lastgroup != "skip":
+            found.append(Token(match.lastgroup, match[0], at, match.end()))
+        at = match.end()
+    return found
+
+
+def changes(promql: str) -> Iterator[Change]:
+    """Every operator, number and matcher turned, every operand of and, or and unless dropped."""
+    found = tokens(promql)
+    braces = 0
+    for at, token in enumerate(found):
+        braces += {"{": 1, "}": -1}.get(token.text, 0)
+        for new in turned(token, braces > 0):
+            yield replaced(promql, token, new)
+        if token.text in SETS:
+            yield from dropped(promql, found, at)
+
+
+def turned(token: Token, matcher: bool) -> Sequence[str]:
+    if token.kind == "number":
+        return scaled(float(token.text))
+    table = MATCHED if matcher else COMPARED | RECKONED
+    return [table[token.text]] if token.text in table else []
+
+
+def scaled(value: float) -> list[str]:
+    if value < SMALL and value.is_integer():
+        return [f"{near:g}" for near in (value - 1, value + 1) if near >= 0]
+    return [f"{value * scale:.10g}" for scale in SCALES]
+
+
+def replaced(promql: str, token: Token, new: str) -> Change:
+    near = " ".join(promql[max(token.start - 30, 0) : token.end + 20].split())
+    return Change(
+        f"{token.text} -> {new} near `{near}`", promql[: token.start] + new + promql[token.end :]
+    )
+
+
+def dropped(promql: str, found: Sequence[Token], at: int) -> Iterator[Change]:
+    """Without the right side; of an `or`, also without the left one."""
+    end = reach(found, at, step=1)
+    what = " ".join(promql[found[at].start : end].split())
+    yield Change(f"without `{what[:60]}`", promql[: found[at].start] + promql[end:])
+    if found[at].text == "or":
+        start = reach(found, at, step=-1)
+        what = " ".join(promql[start : found[at].end].split())
+        yield Change(f"without `{what[-60:]}`", promql[:start] + promql[found[at].end :])
+
+
+def reach(found: Sequence[Token], at: int, step: int) -> int:
+    """How far the operand of the operator `at` goes; `and` and `unless` bind tighter than `or`."""
+    ends = {"or"} if found[at].text == "or" else SETS
+    inward, outward = ("({", ")}") if step > 0 else (")}", "({")
+    depth, last = 0, found[at]
+    for token in found[at + step :: step]:
+        depth += (token.text in inward) - (token.text in outward)
+        if depth < 0 or (depth == 0 and token.text in ends):
+            break
+        last = token
+    return last.end if step > 0 else last.start
