@@ -1,5 +1,7 @@
 """The table that `make bench` prints."""
 
+import platform
+import sysconfig
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -18,7 +20,14 @@ def report(rounds: Rounds, names: Sequence[str]) -> list[str]:
     lines = [f"{head}{'× nginx':>10}{'rounds':>14}{'goal':>11}"]
     lines += [row(goal, rounds[goal.window], names) for goal in GOALS]
     lines += others_than_ours(rounds, names)
-    return [*lines, "", *broken(rounds), noise(rounds)]
+    return [*lines, "", *broken(rounds), noise(rounds), python()]
+
+
+def python() -> str:
+    """What ran the router: builds of one version differ by a tenth and more."""
+    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    build = "" if optimised else ", built without --enable-optimizations"
+    return f"the router ran on Python {platform.python_version()}{build}"
 
 
 def row(goal: Goal, rounds: Sequence[Round], names: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     cordoning = Cordoning(CordonFile(data_dir / "cordons.json"), time.time, metrics.alerting)
     cordoning.told = fittings.on_cordons
     fittings.on_cordons(cordoning.now.nodes())
-    fleet = Fleet(view, core, cordoning.now.on, locks.on)
+    fleet = Fleet(view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes)
     dead_man = DeadMan(metrics.view, awaited=alertmanager is not None)
     sight = Sight(view, core, cordoning.now, prometheus)
     remediation = Remediation(
@@ -139,7 +139,8 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     models = Models(core, view, fittings.clients, fittings.slots, checks.once)
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
-    board = Board(scenery, make_engine())
+    engine = make_engine()
+    board = Board(scenery, engine)
     state = State(
         {
             "keyring": keyring,
@@ -149,6 +150,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             "shelf": Shelf(view, fittings.clients),
             "audit": audit,
             "streams": streams,
+            "refused_page": engine.get_template("refused.html"),
             "live": Live(board, lambda: dispatcher.draining),
         }
     )
@@ -188,9 +190,10 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         "doctor": Doctor(
             view,
             core,
-            lambda: metrics.config_reloaded.value == 1,
+            lambda: fittings.mistakes,
             cordoning.now.on,
             keys=keyring is not None,
+            nodes_file=Path(settings.nodes_file).absolute(),
         ),
         "board": board,
         "assets": Assets(),

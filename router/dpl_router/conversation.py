@@ -49,6 +49,8 @@ class ChatRequest(Struct):
     """Where an `opaque` call goes, from / on; known to the surface, never made by the caller."""
     content_type: str = "application/json"
     """Of `body`; anything else than JSON is `opaque`."""
+    model_at: tuple[int, int] | None = None
+    """Of a form: where in `body` the name of the model starts and ends."""
     context: int | None = None
     """The operator's context for this model in tokens; None where nodes.yaml names none."""
     trace: Mapping[str, str] | None = None

@@ -24,7 +24,7 @@ from dpl_router.attempt import (
 )
 from dpl_router.conversation import ChatRequest
 from dpl_router.counted import Counted
-from dpl_router.errors import ClientGone, DplError, LeaseLost, Unavailable
+from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, Unavailable
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
@@ -85,11 +85,11 @@ class Dispatcher:
         *,
         key: str,
         route: Route,
-        tell: Callable[[str, str], None] | None = None,
+        tell: Callable[[str, str, float], None] | None = None,
     ) -> Answer:
         """Dispatch until a node has said its first word.
 
-        `tell` hears (node, reason word) at each dispatch, before any answer.
+        `tell` hears (node, reason word, seconds in our queue) at each dispatch, before any answer.
         Raises: DplError: what the client should hear; every node that could be tried was.
         """
         if self.draining:
@@ -102,7 +102,7 @@ class Dispatcher:
                 if decision.action is not DISPATCH:
                     decision, snapshot = await self._place(call, decision)
                 if tell is not None:
-                    tell(decision.node or "", decision.reason or CHEAPEST)
+                    tell(decision.node or "", decision.reason or CHEAPEST, call.waited)
                 answer = await self._try(call, decision, snapshot)
                 if answer is not None:
                     return answer
@@ -181,7 +181,14 @@ class Dispatcher:
 
     async def _try(self, call: Call, decision: Decision, snapshot: Snapshot) -> Answer | None:
         """The answer that has begun, or None where another node shall be tried."""
-        attempt = self._send(call, decision, snapshot)
+        try:
+            attempt = self._send(call, decision, snapshot)
+        except BadRequest as error:  # the node's protocol has no words for it: another's may
+            call.demand = replace(
+                call.demand, excluded=call.demand.excluded | {decision.node or ""}
+            )
+            call.last_error = error
+            return None
         begun = False
         try:
             pieces = await attempt.first(call.chat)

@@ -17,7 +17,7 @@ from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import NotFound
 from dpl_router.fleet.operate import Leases
 from dpl_router.inventory.load import load
-from dpl_router.inventory.mistakes import InventoryError
+from dpl_router.inventory.mistakes import InventoryError, Mistake
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
@@ -84,6 +84,8 @@ class Fittings:
         # A new owner for each life: a restarted router is never taken for its former self.
         self._owner = f"dpl-router:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.inventory = inventory
+        self.mistakes: tuple[Mistake, ...] = ()
+        """Why the file as it lies there is not the one in use; empty where it is."""
         self.clients: dict[str, NodeClient] = {}
         self.exporters: dict[str, Control] = {}
         self.leases = Leases({})
@@ -172,9 +174,16 @@ class Fittings:
                     log.info("nodes file noted", note=note)
         except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
+            self.mistakes = self._why(error)
             log.error("nodes file refused, the old one is kept", mistakes=str(error))
             return
         self._metrics.config_reloaded.set(1)
+        self.mistakes = ()
+
+    def _why(self, error: InventoryError | OSError) -> tuple[Mistake, ...]:
+        if isinstance(error, InventoryError):
+            return error.mistakes
+        return (Mistake(str(self._settings.nodes_file), None, None, "", str(error)),)
 
     def apply(self, inventory: Inventory) -> None:
         """Fit what is new or changed, let go of what is not named any more; whole or not at all.

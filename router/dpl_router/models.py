@@ -27,8 +27,8 @@ from dpl_router.errors import (
     UpstreamUnreachable,
 )
 from dpl_router.nodes.slots import NodeSlots
-from dpl_router.pulls import SUCCESS, Progress, pulled
-from dpl_router.refusals import refused, unknown
+from dpl_router.pulls import SUCCESS, Progress, plain, pulled
+from dpl_router.refusals import cut, refused, stopping, unknown
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
     Action,
@@ -47,6 +47,8 @@ MOST_NODES = 3
 """So many are tried for a load."""
 PULL_AGAIN = 30.0
 """Seconds after which a request for a model that is on its way shall come again."""
+MOST_PULLS = 2
+"""So many models at once are pulled for requests, over the whole fleet."""
 
 log = structlog.get_logger()
 
@@ -58,6 +60,16 @@ class Warmed:
     """By our name."""
     seconds: float
     """Until the node said so; next to nothing where the model was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """What came of an unload, as names of nodes."""
+
+    nodes: list[str]
+    """They had it in memory, and have it no more."""
+    kept: list[str]
+    """They have it still: their servers cannot let go of it."""
 
 
 class Models:
@@ -79,12 +91,14 @@ class Models:
         self._numbers = count(1)
         self._loads: Shared[tuple[str, str, str], Warmed] = Shared()
         self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
 
     async def run(self) -> None:
         """Until cancelled; then what is pulled for requests is let go of."""
         try:
             await asyncio.Event().wait()
         finally:
+            self._stopping = True
             for task in self._pulls.values():
                 task.cancel()
 
@@ -93,7 +107,8 @@ class Models:
         return self._view.names.resolve(name)
 
     def near(self, name: str) -> list[str]:
-        return self._view.names.near(name)
+        """Names that there are and that look like it."""
+        return self._view.names.near(cut(name))
 
     # Loading.
 
@@ -140,7 +155,9 @@ class Models:
             raise NotFound(f"there is no node {node!r}; GET /api/status/all lists them")
         place = self._view.names.on(node).get(ours)
         if place is None:
-            raise ModelUnknown(f"node {node} does not have the model {ours!r}", self.near(ours))
+            raise ModelUnknown(
+                f"node {node} does not have the model {cut(ours)!r}", self.near(ours)
+            )
         return place.own
 
     def _best(self, name: str, ours: str, tried: set[str]) -> str:
@@ -202,10 +219,11 @@ class Models:
 
     # Unloading.
 
-    async def unload(self, name: str, *, node: str | None = None) -> list[str]:
-        """The nodes that had it in memory and have let go of it.
+    async def unload(self, name: str, *, node: str | None = None) -> LetGo:
+        """Out of the memory of `node`, or of every node that has it there.
 
-        Raises: ModelUnknown, NotFound, UpstreamError; Conflict where the servers cannot.
+        Raises: ModelUnknown, NotFound, UpstreamError; Conflict where only such nodes have it in
+        memory as cannot let go of it.
         """
         ours = self._named(name)
         if node is not None:
@@ -214,18 +232,25 @@ class Models:
         having = [each.name for each in nodes if ours in names.on(each.name)]
         asked = [node] if node is not None else having
         able = [each for each in asked if self._clients[each].keeping is not None]
-        if not able:
-            raise Conflict(
-                f"{', '.join(asked)} cannot unload {ours!r}: the server has it for as long as it "
-                "runs; stop the server there"
-            )
         outcomes = await asyncio.gather(
             *(self._unload(each, ours) for each in able), return_exceptions=True
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        return [each for each, had in zip(able, outcomes, strict=True) if had]
+        done = [each for each, had in zip(able, outcomes, strict=True) if had]
+        loaded = self._loaded_on(ours)
+        kept = [each for each in asked if each not in able and (each in loaded or not able)]
+        if kept and not done:
+            raise Conflict(
+                f"{', '.join(kept)} cannot unload {ours!r}: the server has it for as long as it "
+                "runs; stop the server there"
+            )
+        return LetGo(done, kept)
+
+    def _loaded_on(self, ours: str) -> set[str]:
+        having = self._view.models(time.monotonic()).get(ours, [])
+        return {node for node, facts in having if facts.loaded}
 
     async def _unload(self, node: str, ours: str) -> bool:
         client, own = self._clients[node], self._own(node, ours)
@@ -294,28 +319,42 @@ class Models:
         """For a request whose model no node has: it is pulled, where nodes.yaml allows it.
 
         True = it is there now, and asking for it again makes sense. A pull goes on when the request
-        has waited its time. Raises: ModelUnknown where the model cannot be had, Unavailable while
-        it is on its way.
+        has waited its time. A name that leads to a host of its own is an operator's to pull.
+        Raises: ModelUnknown where the model cannot be had, Unavailable while it, or its turn to be
+        pulled, is on its way.
         """
         router = self._view.inventory.router
         if self._view.names.knows(name):
             return True
-        if not router.auto_pull or not name or not self._view.asked_all():
+        if not router.auto_pull or not plain(name) or not self._view.asked_all():
             return False  # a node that was not asked yet may have it
-        task = self._pulls.get(name)
-        if task is None:
-            task = self._pulls[name] = asyncio.get_running_loop().create_task(self._whole(name))
-            task.add_done_callback(partial(self._pulled, name))
         try:
             async with asyncio.timeout(router.timeouts.first_token):
-                await asyncio.shield(task)
+                await self._here(name)
         except TimeoutError:
+            why = "is being" if name in self._pulls else "waits for other models that are being"
             raise Unavailable(
-                f"{name!r} is being pulled; ask again in a while", retry_after=PULL_AGAIN
+                f"{name!r} {why} pulled; ask again in a while", retry_after=PULL_AGAIN
             ) from None
+        except Unavailable:
+            raise
         except DplError as error:
             raise ModelUnknown(f"no node has the model {name!r}; {error.message}") from error
         return True
+
+    async def _here(self, name: str) -> None:
+        """Until it is pulled, after a turn among those that are. Raises: DplError."""
+        while not self._view.names.knows(name):
+            if self._stopping:
+                raise stopping()
+            task = self._pulls.get(name)
+            if task is None and len(self._pulls) < MOST_PULLS:
+                task = self._pulls[name] = asyncio.get_running_loop().create_task(self._whole(name))
+                task.add_done_callback(partial(self._pulled, name))
+            if task is not None:
+                await asyncio.shield(task)
+                return
+            await asyncio.wait(self._pulls.values(), return_when=asyncio.FIRST_COMPLETED)
 
     def _pulled(self, name: str, task: asyncio.Task[None]) -> None:
         del self._pulls[name]

@@ -13,6 +13,7 @@ from dpl_router.errors import (
     BadRequest,
     DplError,
     MethodNotAllowed,
+    NotAllowed,
     NotAuthenticated,
     NotFound,
     TooLarge,
@@ -67,12 +68,14 @@ def _answer(request: Request, error: DplError) -> Response[bytes]:  # type: igno
     if request_id := request.scope.get("state", {}).get("request_id"):
         headers["x-request-id"] = request_id
     path = request.scope["path"]
-    if isinstance(error, NotAuthenticated) and "text/html" in request.headers.get("accept", ""):
-        text = "This page needs a key: send it as `Authorization: Bearer KEY`.\n"
-        return Response(
-            text.encode(), media_type="text/plain", status_code=error.status, headers=headers
-        )
     media_type, body = envelope(path, error)
+    if "text/html" in request.headers.get("accept", "") and (
+        isinstance(error, NotAuthenticated)
+        or (media_type == PROBLEM and isinstance(error, NotAllowed | NotFound))
+    ):
+        media_type = "text/html"
+        body = request.app.state.refused_page.render(error=error, path=path).encode()
+        headers |= {"cache-control": "no-store", "vary": "accept"}
     return Response(body, media_type=media_type, status_code=error.status, headers=headers)
 
 
@@ -80,7 +83,7 @@ def from_framework(error: HTTPException, allow: str | None = None) -> DplError:
     """The framework's own refusals (no such path, a bad parameter) in our words."""
     match error.status_code:
         case 404:
-            return NotFound("nothing is served at this path; README lists what is")
+            return NotFound("nothing is served at this path; /schema lists what is served here")
         case 405:
             methods = [method.strip() for method in (allow or "").split(",") if method.strip()]
             return MethodNotAllowed("this path does not take this method", methods)

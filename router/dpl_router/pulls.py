@@ -1,5 +1,6 @@
 """A model on its way to a node: the progress that the node tells, line by line."""
 
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
@@ -16,8 +17,20 @@ PATIENCE = Timeouts(connect=5.0, first_byte=60.0, idle=600.0, total=86400.0)
 ERROR_BODY = 64 * 1024
 SUCCESS = "success"
 
+PLAIN = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9_-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?"
+)
+"""Model, or whose and model, in the registry that a node asks by itself: a first part with a dot
+or a port, and any of three parts, would be a host."""
+LONGEST_NAME = 240
+
 Progress = Mapping[str, object]
 """As Ollama tells it: `status`, and while a layer comes `digest`, `total`, `completed` in bytes."""
+
+
+def plain(name: str) -> bool:
+    """Whether the name is one that a request may have pulled: it leads to no host of its own."""
+    return len(name) <= LONGEST_NAME and PLAIN.fullmatch(name) is not None
 
 
 async def pulled(client: NodeClient, request: Request) -> AsyncGenerator[Progress, None]:

@@ -55,7 +55,7 @@ class Stack:
         return " ask " in self.text
 
     def address(self, row: str) -> str:
-        found = re.search(rf"^  {row} +(\S+)$", self.text, re.MULTILINE)
+        found = re.search(rf"^  {row} +(\S+)", self.text, re.MULTILINE)
         assert found, self.text
         return found[1]
 

@@ -110,3 +110,21 @@ async def test_chats_stay_in_the_browser_until_they_are_deleted(tmp_path: Path) 
         kept = await page.evaluate("localStorage.getItem('dpl-chats')")
 
     assert kept == "[]"
+
+
+async def test_with_auto_the_model_is_named_and_waiting_only_where_the_router_queued(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        page = await stage.open("/chat")
+        await page.locator("#models").select_option("")
+        await stage.ask("hello")
+        await expect(stage.answer.locator("h2")).to_contain_text("a · tiny · chosen: ")
+        auto = await stage.answer.locator("h2").text_content()
+        await page.locator("#models").select_option("tiny")
+        await stage.ask("again")
+        await expect(stage.answer.locator(".speed")).to_be_visible()
+        named = await stage.answer.locator("h2").text_content()
+
+    assert "waited" not in (auto or "")
+    assert "tiny" not in (named or "")

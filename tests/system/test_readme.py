@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.clients import python_of
 from tests.system.running import ROOT, Stack, dpl_up
 
 pytestmark = pytest.mark.system
@@ -72,13 +73,17 @@ def test_every_command_of_readme_works_in_its_order(stack: Stack, checkout: Path
     assert len(outputs) > 1
     assert "x-dpl-node: demo-" in outputs["curl"]
     assert "data: [DONE]" in outputs["curl"]
+    assert set(outputs["for"].split()) == {"demo-1", "demo-2"}
 
 
 @pytest.mark.parametrize("snippet", blocks("python"))
 def test_every_python_snippet_of_readme_answers(snippet: str, stack: Stack) -> None:
     there = snippet.replace(WRITTEN, stack.url.removeprefix("http://"))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", there], capture_output=True, text=True, timeout=120
+        [python_of("sdks"), "-W", "error", "-c", there],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
     assert done.returncode == 0, done.stderr

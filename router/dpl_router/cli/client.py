@@ -21,6 +21,9 @@ HERE = "http://127.0.0.1:8000"
 CONNECT = 5.0
 """Seconds a call may take where nothing else is said."""
 
+HINTS = ("; GET /", "; send it as ", "; /schema lists ")
+"""How the router's own hints begin, for programs; people at a shell are told a command."""
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
@@ -89,7 +92,7 @@ def ask(
     except (OSError, HTTPException) as error:
         raise unreachable(base, error) from error
     if answer.status >= 400:
-        raise refused(answer, base)
+        raise refused(answer, base, method, path)
     return answer
 
 
@@ -111,7 +114,8 @@ def unreachable(base: str, error: Exception) -> CallFailed:
     )
 
 
-def refused(answer: HTTPResponse, base: str) -> CallFailed:
+def refused(answer: HTTPResponse, base: str, method: str, path: str) -> CallFailed:
+    """One hint alone: ours, since it is a command, or the names that the router found near."""
     from http.client import HTTPException
 
     try:
@@ -119,18 +123,35 @@ def refused(answer: HTTPResponse, base: str) -> CallFailed:
     except (OSError, HTTPException):
         body = b""  # the status says enough
     said = message_of(body) or f"{answer.status} {printable(answer.reason)}"
-    return CallFailed(f"{said.rstrip('.')} ({base}, status {answer.status}); {advice(answer)}")
+    said = said.rstrip(".")
+    for hint in HINTS:
+        said = said.partition(hint)[0]
+    place = f"({base}, status {answer.status})"
+    if "; did you mean " in said:
+        return CallFailed(f"{said} {place}")
+    return CallFailed(f"{said} {place}; {advice(answer, said, method, path)}")
 
 
-def advice(answer: HTTPResponse) -> str:
-    """The next command."""
+def advice(answer: HTTPResponse, said: str, method: str, path: str) -> str:
+    """The next command. `said`: the router's words."""
     if answer.status in (401, 403):
-        return "set DPL_API_KEY to a key that may do this (`dpl key new NAME --role user`)"
+        role = role_for(said, method, path)
+        return f"set DPL_API_KEY to a key that may do this (`dpl key new NAME --role {role}`)"
     if answer.status == 404:
-        return "`dpl get models` lists what there is"
+        what = "nodes" if said.startswith("there is no node") else "models"
+        return f"`dpl get {what}` lists what there is"
     if wait := answer.getheader("retry-after"):
         return f"try again in {wait} s"
     return "`dpl get nodes` shows the nodes"
+
+
+def role_for(said: str, method: str, path: str) -> str:
+    """As the router names it; where it knew no key at all, what such a call needs."""
+    import re
+
+    if named := re.search(r"key of role (\w+)", said):
+        return named[1]
+    return "operator" if method == "POST" and path.startswith("/api/") else "user"
 
 
 def message_of(body: bytes) -> str | None:

@@ -30,6 +30,8 @@ def check(ctx: click.Context, file: Path, form: str) -> None:
     from dpl_router.inventory.load import load
     from dpl_router.inventory.mistakes import InventoryError, Mistake, as_github, as_json
 
+    if form == "text":
+        file = file.absolute()  # which one it was, where none was named
     mistakes: tuple[Mistake, ...] = ()
     notes: tuple[str, ...] = ()
     count = 0

@@ -1,6 +1,7 @@
 """`dpl get nodes|models`: what the router knows, as a table or as data."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from dpl_router.cli import client
 
 AGAIN = 2.0
 """Seconds between two looks with -w."""
+CLEAR = "\x1b[H\x1b[2J"
 
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -30,7 +32,12 @@ def listing(verb: Verb) -> Verb:
         type=click.Choice(["wide", "json", "yaml", "name"]),
         help="wide: more columns. The others are for programs.",
     )
-    watch = click.option("-w", "--watch", is_flag=True, help="Look again every 2 s until Ctrl-C.")
+    watch = click.option(
+        "-w",
+        "--watch",
+        is_flag=True,
+        help="Look again every 2 s until Ctrl-C; elsewhere than on a terminal print changes alone.",
+    )
     return output(watch(client.router_option(verb)))
 
 
@@ -57,18 +64,46 @@ def show(
     again: float | None,
 ) -> None:
     """`columns`: the narrow ones and the wide ones; `again`: seconds, None = once."""
+    narrow, wide = columns
+    for_people = output not in FORMATS
+    alive = again is not None and for_people and sys.stdout.isatty()
+    before = None
     while True:
         rows = known(url, path)
-        narrow, wide = columns
-        if output in FORMATS:
-            click.echo(FORMATS[output](rows))
-        else:
-            click.echo(table(narrow if output is None else wide, rows))
+        shown = narrow if output is None else wide
+        told = table(shown, rows) if for_people else FORMATS[output](rows)
+        now = unaged(shown, rows) if for_people else ageless(rows)
+        if alive or now != before:
+            apart = for_people and not alive and before is not None
+            click.echo(CLEAR * alive + "\n" * apart + told)
+            if for_people:
+                warn_of_the_file(url)
+        before = now
         if again is None:
             return
         time.sleep(again)
-        if output in (None, "wide"):
-            click.echo()
+
+
+def unaged(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """What a change is seen by: an age alone is none."""
+    return table([column for column in columns if column[0] != AGED], rows)
+
+
+def ageless(rows: Sequence[Row]) -> Sequence[Row]:
+    return [{field: value for field, value in row.items() if field != "age"} for row in rows]
+
+
+def warn_of_the_file(url: str) -> None:
+    """One line where a changed nodes file was refused; no failure where a router does not tell."""
+    try:
+        overview = client.get_json(url, "/api/cluster/overview")
+    except client.CallFailed:
+        return
+    mistakes = overview.get("nodes_file_mistakes") if isinstance(overview, dict) else None
+    if isinstance(mistakes, list) and mistakes:
+        more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+        said = f"{mistakes[0]}{more}; the old nodes file is in use"
+        click.echo(f"warning: {client.printable(said)}", err=True)
 
 
 def known(url: str, path: str) -> Sequence[Row]:
@@ -88,8 +123,10 @@ def percent(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Bytes as GiB."""
-    return "-" if value is None else f"{value / 2**30:.1f}G"
+    """Bytes as GiB, below one as MiB."""
+    if value is None:
+        return "-"
+    return f"{value / 2**20:.0f}M" if 0 < value < 2**30 else f"{value / 2**30:.1f}G"
 
 
 def since(seconds: float | None) -> str:
@@ -147,6 +184,7 @@ def own_names(model: Row) -> str:
     return ",".join(name for name in said(model, "name") if name != model["name"]) or "-"
 
 
+AGED = "MEASURED"
 NARROW: Sequence[Column] = (
     ("NAME", lambda node: str(node["name"])),
     ("STATE", lambda node: str(node.get("state") or "unknown")),
@@ -154,7 +192,7 @@ NARROW: Sequence[Column] = (
     ("CPU", lambda node: percent(node.get("cpu"))),
     ("MEMORY", memory),
     ("MODELS", models_of),
-    ("MEASURED", lambda node: since(node.get("age"))),
+    (AGED, lambda node: since(node.get("age"))),
 )
 WIDE: Sequence[Column] = (
     *NARROW[:5],
@@ -170,7 +208,7 @@ NODES = NARROW, WIDE
 NARROW_MODELS: Sequence[Column] = (
     ("NAME", lambda model: str(model["name"])),
     ("LOADED", loaded_on),
-    ("INSTALLED", installed_on),
+    ("ON DISK", installed_on),
     ("SIZE", sizes),
     ("CONTEXT", lambda model: ",".join(map(str, said(model, "context"))) or "-"),
 )

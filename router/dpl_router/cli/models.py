@@ -49,6 +49,9 @@ def unload(model: str, node: str | None, url: str) -> None:
     nodes = done.get("nodes") or ()
     name = done.get("model", model)
     say(f"{name} is unloaded on {', '.join(nodes)}" if nodes else f"{name} was loaded nowhere")
+    if kept := done.get("kept"):
+        servers = "its server keeps" if len(kept) == 1 else "their servers keep"
+        say(f"still loaded on {', '.join(kept)}: {servers} it")
 
 
 @click.command()
@@ -61,7 +64,8 @@ def pull(model: str, node: str | None, url: str) -> None:
     connection = client.connect(url, PATIENCE)
     try:
         answer = client.ask(connection, url, "POST", "/api/pull", body)
-        follow(progress_of(answer, url), model)
+        what = f"{model} on {node}" if node else model
+        follow(progress_of(answer, url, what), model)
     finally:
         connection.close()
     say(f"{model} is there")
@@ -88,8 +92,8 @@ def told(url: str, verb: str, model: str, node: str | None) -> dict[str, Any]:
     return done
 
 
-def progress_of(answer: HTTPResponse, url: str) -> Iterator[dict[str, Any]]:
-    """Each line, up to success. Raises: CallFailed where the pull fails or breaks off."""
+def progress_of(answer: HTTPResponse, url: str, what: str) -> Iterator[dict[str, Any]]:
+    """Each line, up to success. Raises: CallFailed where the pull of `what` fails or breaks off."""
     from http.client import HTTPException
 
     try:
@@ -99,7 +103,10 @@ def progress_of(answer: HTTPResponse, url: str) -> Iterator[dict[str, Any]]:
                 raise client.not_a_router(url)
             if "error" in progress:
                 said = client.message_of(line) or "no reason given"
-                raise client.CallFailed(f"{said.rstrip('.')}; `dpl get nodes` shows the nodes")
+                raise client.CallFailed(
+                    f"pulling {client.printable(what)} failed: {said.rstrip('.')}; "
+                    "`dpl get nodes` shows the nodes"
+                )
             if progress.get("status") == "success":
                 return
             yield progress

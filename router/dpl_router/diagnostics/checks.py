@@ -5,10 +5,12 @@ A node of which nothing is found is told as `ok`, so that everyone of them is in
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from dpl_router.inventory.mistakes import Mistake
 from dpl_router.inventory.types import Node
 from dpl_router.nodes.cordons import Cordon
 from dpl_router.scheduling.core import SchedulerCore
@@ -20,6 +22,8 @@ Severity = Literal["ok", "info", "warning", "critical"]
 GRAVEST: Sequence[Severity] = ("critical", "warning", "info", "ok")
 FEW = 5
 """So many names are told."""
+NOT_SUCH = ("the model list answered 404", "its answer is no list of models")
+"""How the problem begins of a server that is of another kind."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -37,23 +41,25 @@ class Diagnosis(msgspec.Struct, frozen=True):
 
 
 class Doctor:
-    """`file_ok`: nodes.yaml as it lies there is the one in use. `keys`: a keys file says who may
-    call."""
+    """`mistakes`: why nodes.yaml as it lies there is not the one in use; none where it is.
+    `keys`: a keys file says who may call."""
 
     def __init__(
         self,
         view: FleetView,
         core: SchedulerCore,
-        file_ok: Callable[[], bool],
+        mistakes: Callable[[], Sequence[Mistake]],
         cordons: Callable[[str], Sequence[Cordon]],
         *,
         keys: bool,
+        nodes_file: Path,
     ) -> None:
         self._view = view
         self._core = core
-        self._file_ok = file_ok
+        self._mistakes = mistakes
         self._cordons = cordons
         self._keys = keys
+        self._nodes_file = nodes_file
 
     def diagnosis(self) -> Diagnosis:
         now = time.monotonic()
@@ -66,8 +72,9 @@ class Doctor:
 
     def _well(self, node: Node, facts: NodeFacts) -> Finding:
         loaded = sum(model.loaded is not False for model in facts.models.values())
+        models = "1 model" if loaded == 1 else f"{loaded} models"
         return Finding(
-            "ok", node.name, "nothing is wrong", f"answers, {loaded} models can answer at once", ""
+            "ok", node.name, "nothing is wrong", f"answers, {models} can answer at once", ""
         )
 
     def _of(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
@@ -76,14 +83,7 @@ class Doctor:
             yield Finding("info", node.name, "not asked yet", "the router has just started", "wait")
             return
         if not check.ok:
-            yield Finding(
-                "critical",
-                node.name,
-                "its LLM server does not answer",
-                check.problem or "no answer to the model list",
-                f"see whether it runs and listens: curl {node.url}/v1/models; then url and kind in "
-                "nodes.yaml",
-            )
+            yield self._silent(node, check.problem or "no answer to the model list", now)
         elif not facts.models:
             yield Finding(
                 "warning",
@@ -96,6 +96,30 @@ class Doctor:
         yield from self._barred(node, facts, now)
         yield from self._measured(node, now)
         yield from self._names(node)
+
+    def _silent(self, node: Node, problem: str, now: float) -> Finding:
+        """An open circuit is told with it: both have one cause."""
+        asked = node.url + ("/api/tags" if node.kind == "ollama" else "/v1/models")
+        if problem.startswith(NOT_SUCH):
+            auto = node.kind == "auto"
+            return Finding(
+                "critical",
+                node.name,
+                f"it answers, but not as {'an LLM server' if auto else node.kind}",
+                f"{problem} (GET {asked})",
+                f"see its url in nodes.yaml{'' if auto else '; try kind: auto'}",
+            )
+        left_alone = "; its circuit is open, it is tried again by itself"
+        return Finding(
+            "critical",
+            node.name,
+            "its LLM server does not answer",
+            problem + left_alone * self._is_left_alone(node, now),
+            f"see whether it runs and listens: curl {asked}; then url and kind in nodes.yaml",
+        )
+
+    def _is_left_alone(self, node: Node, now: float) -> bool:
+        return self._core.circuits(now).get(node.name) == Circuit.OPEN
 
     def _barred(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
         if node.cordoned:
@@ -116,7 +140,8 @@ class Doctor:
                 "its exporter tells of an exclusive lease",
                 "wait for its end, or POST /api/unlock/all as operator",
             )
-        if self._core.circuits(now).get(node.name) == Circuit.OPEN:
+        check = self._view.check(node.name)
+        if check is not None and check.ok and self._is_left_alone(node, now):
             yield Finding(
                 "critical",
                 node.name,
@@ -161,13 +186,14 @@ class Doctor:
             )
 
     def _of_all(self, facts: dict[str, NodeFacts]) -> Iterator[Finding]:
-        if not self._file_ok():
+        if mistakes := self._mistakes():
+            more = [f"and {len(mistakes) - FEW} more"] if len(mistakes) > FEW else []
             yield Finding(
                 "warning",
                 None,
                 "nodes.yaml has mistakes, so the old one is in use",
-                "the last change was refused",
-                "dpl config check names each with its line",
+                "\n".join([*map(str, mistakes[:FEW]), *more]),
+                f"dpl config check {self._nodes_file} names each with its line",
             )
         if not self._keys:
             yield Finding(

@@ -13,6 +13,7 @@ from dpl_router.fleet.service import Fleet
 from dpl_router.models import Models
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import operator, viewer
+from dpl_router.surfaces.reading import permit
 
 
 class FleetModelsController(Controller):
@@ -34,6 +35,7 @@ class FleetModelsController(Controller):
     ) -> Started:
         """Have it in memory, on `node` or the best one. An unknown model or node is a 404."""
         name = model.removeprefix("/")
+        permit(request.scope, name)
         try:
             warmed = await models.load(name, node=node)
         except DplError as error:
@@ -53,10 +55,11 @@ class FleetModelsController(Controller):
     ) -> Unloaded:
         """Out of memory, on `node` or wherever it is. 409 where the server cannot do that."""
         name = model.removeprefix("/")
+        permit(request.scope, name)
         try:
-            nodes = await models.unload(name, node=node)
+            gone = await models.unload(name, node=node)
         except DplError as error:
             await record(request, audit, "unload", name, error.message)
             raise
-        await record(request, audit, "unload", name, f"from {', '.join(nodes) or 'no node'}")
-        return Unloaded(models.resolve(name), nodes)
+        await record(request, audit, "unload", name, f"from {', '.join(gone.nodes) or 'no node'}")
+        return Unloaded(models.resolve(name), gone.nodes, gone.kept)

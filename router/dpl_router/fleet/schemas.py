@@ -95,6 +95,8 @@ class ModelOnNode(msgspec.Struct, frozen=True):
     digest: str | None
     left_out: bool = False
     """As of a served model."""
+    capabilities: list[str] | None = None
+    """In Ollama's words; None where the node does not say."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
@@ -116,6 +118,8 @@ class Unloaded(msgspec.Struct, frozen=True):
     model: str
     nodes: list[str]
     """Those that had it in memory."""
+    kept: list[str]
+    """Those that have it still: their servers keep what they were started with."""
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -131,6 +135,8 @@ class Overview(msgspec.Struct, frozen=True):
     models_loaded: int
     load: float | None
     """Mean recorded load of the nodes that have one, 0 to 1."""
+    nodes_file_mistakes: list[str]
+    """Why the nodes file is not the one in use, each with its line; empty where it is."""
 
 
 class Unlocked(msgspec.Struct, frozen=True):

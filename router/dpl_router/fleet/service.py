@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
 
 from dpl_router.fleet.barred import cordons_on, lock_on
 from dpl_router.fleet.schemas import (
@@ -16,6 +19,7 @@ from dpl_router.fleet.schemas import (
     ServedModel,
     State,
 )
+from dpl_router.inventory.mistakes import Mistake
 from dpl_router.inventory.types import Node
 from dpl_router.nodes.cordons import Cordon
 from dpl_router.nodes.locks import Lock
@@ -29,7 +33,8 @@ from dpl_router.telemetry.view import FleetView
 
 
 class Fleet:
-    """Without `cordons` and `locks` there are none but those of nodes.yaml."""
+    """Without `cordons` and `locks` there are none but those of nodes.yaml; `mistakes` are those
+    of a nodes file that was refused."""
 
     def __init__(
         self,
@@ -37,19 +42,23 @@ class Fleet:
         core: SchedulerCore,
         cordons: Callable[[str], Sequence[Cordon]] = lambda _: (),
         locks: Callable[[str], Lock | None] = lambda _: None,
+        mistakes: Callable[[], Sequence[Mistake]] = lambda: (),
     ) -> None:
         self._view = view
         self._core = core
         self._cordons = cordons
         self._locks = locks
+        self._mistakes = mistakes
 
     def status(self) -> list[NodeStatus]:
         """Every node of nodes.yaml, in its order; answers at once with every node dead."""
         now = time.monotonic()
-        circuits = self._core.circuits(now)
+        circuits, alone = self._core.circuits(now), self._core.alone(now)
         facts = {facts.node: facts for facts in self._view.facts(now)}
         return [
-            self._node(node, facts[node.name], circuits.get(node.name, 0), now)
+            self._node(
+                node, facts[node.name], circuits.get(node.name, 0), alone.get(node.name), now
+            )
             for node in self._view.inventory.nodes
         ]
 
@@ -80,9 +89,14 @@ class Fleet:
             models=len(models),
             models_loaded=sum(model.loaded for model in models),
             load=sum(loads) / len(loads) if loads else None,
+            nodes_file_mistakes=[
+                str(replace(one, file=Path(one.file).name)) for one in self._mistakes()
+            ],
         )
 
-    def _node(self, node: Node, facts: NodeFacts, circuit: int, now: float) -> NodeStatus:
+    def _node(
+        self, node: Node, facts: NodeFacts, circuit: int, alone: float | None, now: float
+    ) -> NodeStatus:
         people = self._view.people(node.name) or PeopleSample()
         busy = self._core.busy(node.name)
         check = self._view.check(node.name)
@@ -94,6 +108,8 @@ class Fleet:
         state, reason = _barred(facts, cordons, lock) or _state(
             facts, unasked, online, circuit, busy, slots or SLOTS
         )
+        if alone is not None and state in ("ready", "busy"):
+            state, reason = "busy", f"busy: it asked to be left alone for {ceil(alone)} s more"
         if state == "offline" and check is not None and check.problem:
             reason = f"offline: {check.problem}"
         running = [model.running for model in facts.models.values() if model.running is not None]
@@ -132,16 +148,22 @@ class Fleet:
 
     def _model_on(self, node: str, name: str, facts: ModelFacts) -> ModelOnNode:
         people = self._view.people(node) or PeopleSample()
-        own, size = self._view.names.at(node, name).own, self._view.listed(node, name).size
+        own, listed = self._view.names.at(node, name).own, self._view.listed(node, name)
         return ModelOnNode(
             node=node,
             name=own,
             loaded=facts.loaded,
             context=facts.context,
-            size=size if size is not None else people.sizes.get(own),
+            size=listed.size if listed.size is not None else people.sizes.get(own),
             digest=facts.identity,
             left_out=facts.differs,
+            capabilities=_words(listed.details.get("capabilities")),
         )
+
+
+def _words(said: object) -> list[str] | None:
+    """None for what is no list: it comes from a node."""
+    return [word for word in said if isinstance(word, str)] if isinstance(said, list) else None
 
 
 def _barred(

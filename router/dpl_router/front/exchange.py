@@ -42,17 +42,6 @@ class Line(Protocol):
 class Exchange:
     """`gone`: the client has left. `whole`: its request is all here. `ended`: our answer is out."""
 
-    # What most requests leave as it is costs them nothing here.
-    gone = whole = started = ended = False
-    size = 0
-    """Bytes of body that lie here."""
-    task: asyncio.Task[None] | None = None
-    _more = True
-    _head = b""
-    _chunked = False
-    _waiter: asyncio.Future[None] | None = None
-    _left: asyncio.Future[None] | None = None
-
     def __init__(self, line: Line, scope: dict[str, Any], keep: bool, waits: bool) -> None:
         """`keep`: the connection goes on after it. `waits`: the client sends its body after a
         100."""
@@ -62,7 +51,17 @@ class Exchange:
         self.old = scope["http_version"] == "1.0"
         self.bodiless = scope["method"] == "HEAD"
         self._waits = waits
+        # All of it here: Python finds what stands in the class only eight times as slowly.
+        self.gone = self.whole = self.started = self.ended = False
+        self.size = 0
+        """Bytes of body that lie here."""
+        self.task: asyncio.Task[None] | None = None
         self._body: list[bytes] = []
+        self._more = True
+        self._head = b""
+        self._chunked = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._left: asyncio.Future[None] | None = None
 
     # What the connection calls.
 

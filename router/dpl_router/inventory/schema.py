@@ -250,7 +250,8 @@ class RouterFields(Struct, forbid_unknown_fields=True):
             Contexts,
             Meta(
                 description="The context with which a model is loaded where the choice is ours, "
-                'in tokens from 256, like {"qwen3:14b": 16384}; a request may name a larger one.'
+                'in tokens from 256, like {"qwen3:14b": 16384}; a request may name a larger one. '
+                "Ollama nodes only; others keep what they were started with."
             ),
         ]
         | UnsetType

@@ -9,12 +9,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from dpl_router.errors import DplError, NotFound
 from dpl_router.listing import Listed
 
 CHECK_SECONDS = 1.0
 LOOK_SECONDS = 0.25
 SPREAD = 0.2
+
+log = structlog.get_logger()
 
 Ask = Callable[[str], Awaitable[Sequence[Listed]]]
 """Node name -> the models it lists. Raises: NotFound where a reload took the node, DplError."""
@@ -27,6 +31,8 @@ class HealthChecks:
         self._ask = ask
         self._tell = tell
         self._interval = interval
+        self._surprising: set[str] = set()
+        """Nodes that are answered for in the log: once, until they answer well."""
 
     async def run(self, names: Callable[[], Sequence[str]]) -> None:
         """Until cancelled; `names` is asked anew each time, so a reload needs no call."""
@@ -41,6 +47,16 @@ class HealthChecks:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def once(self, node: str) -> None:
+        """Whatever this node does, the checks of all others go on."""
+        try:
+            await self._once(node)
+        except Exception as error:  # an odd node must not end the checks of all others
+            if node not in self._surprising:
+                self._surprising.add(node)
+                log.exception("the check of a node failed", node=node)
+            self._tell(node, None, f"its model list could not be read ({type(error).__name__})")
+
+    async def _once(self, node: str) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 models = await self._ask(node)
@@ -52,3 +68,4 @@ class HealthChecks:
             self._tell(node, None, error.message)
         else:
             self._tell(node, models, None)
+            self._surprising.discard(node)

@@ -18,8 +18,13 @@ class Choice:
 
 
 def choices(models: Iterable[ModelStatus]) -> Sequence[Choice]:
-    """In the order of `models`."""
-    return [_choice(model) for model in models]
+    """In the order of `models`, without those of which every node says that they cannot chat."""
+    return [_choice(model) for model in models if _chats(model)]
+
+
+def _chats(model: ModelStatus) -> bool:
+    known = [each.capabilities for each in model.nodes]
+    return not known or any(words is None or "completion" in words for words in known)
 
 
 def _choice(model: ModelStatus) -> Choice:

@@ -120,6 +120,17 @@ class Scenery:
 
     def _banners(self, prometheus: Health, alertmanager: Health) -> list[Banner]:
         banners = []
+        if mistakes := self._fleet.overview().nodes_file_mistakes:
+            more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+            banners.append(
+                Banner(
+                    "warn",
+                    "The nodes file has mistakes",
+                    f"{mistakes[0]}{more}; the old one is in use.",
+                    "dpl config check FILE",
+                    "names each with its line",
+                )
+            )
         if self._dead_man.silent(time.monotonic()):
             banners.append(
                 Banner(

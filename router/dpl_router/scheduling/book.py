@@ -22,9 +22,6 @@ REST = 4
 class Attempt:
     """One request at one node."""
 
-    tokens = 0
-    """So far; 0 = not one."""
-
     def __init__(
         self, node: str, model: str, prompt: int, expected: int, epoch: int, crowd: float
     ) -> None:
@@ -36,6 +33,8 @@ class Attempt:
         self.expected = self.rest = expected
         self.epoch = epoch
         self.crowd = crowd
+        self.tokens = 0
+        """So far; 0 = not one."""
 
 
 class Tally:

@@ -90,6 +90,10 @@ class SchedulerCore(Protocol):
         """Node -> 0 closed, 1 half open, 2 open or down."""
         ...
 
+    def alone(self, now: float) -> Mapping[str, float]:
+        """Nodes that said 429 -> seconds for which they get nothing more."""
+        ...
+
     def may_retry(self, demand: Demand, failure: Failure, now: float) -> bool:
         """May the failed attempt, sent with `demand`, be tried elsewhere? Before the first token
         only, which the caller knows. Spends nothing."""

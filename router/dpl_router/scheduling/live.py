@@ -86,6 +86,13 @@ class Core:
             node.id: int(node.health.circuit(now)) for node in self._nodes.values() if not node.gone
         }
 
+    def alone(self, now: float) -> Mapping[str, float]:
+        return {
+            node.id: node.alone_until - now
+            for node in self._nodes.values()
+            if now < node.alone_until and not node.gone
+        }
+
     def may_retry(self, demand: Demand, failure: Failure, now: float) -> bool:
         return self._budget.allows(demand, failure, now)
 

@@ -221,7 +221,7 @@ def _place(
         return Decision(
             Action.REJECT,
             rejection=Rejection.FULL,
-            rows=(Row(row.node, Rejection.FULL, short=short, model=row.model),),
+            rows=(Row(row.node, Rejection.FULL, short=max(short, 1), model=row.model),),
             retry_after=_bounded(wait),
         )
     return Decision(HOLD, row.node, reason, model=row.model or demand.model)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from dpl_router.inventory.aliases import LATEST, untagged
 from dpl_router.inventory.document import Document, read
 from dpl_router.inventory.mistakes import FileError
 from dpl_router.inventory.validate import Words, validate
@@ -43,7 +44,14 @@ class Identity:
     """Globs; empty = all."""
 
     def may_use(self, model: str) -> bool:
-        return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
+        """However it is spelled: capitals are no matter, and no tag is `:latest`."""
+        if not self.models:
+            return True
+        short = untagged(model)
+        tagged = ":" in short.rpartition("/")[2]
+        spelled = (short,) if tagged else (short, short + LATEST)
+        globs = [glob.casefold() for glob in self.models]
+        return any(fnmatchcase(name, glob) for name in spelled for glob in globs)
 
 
 EVERYONE = Identity("local", Role.OPERATOR)

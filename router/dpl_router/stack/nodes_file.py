@@ -11,7 +11,8 @@ from pathlib import Path
 
 HEADER = """\
 # Written by `dpl up`. Add your machines here: a change is applied within a second, and a file
-# that was edited is kept at the next start. All fields: README.md, `dpl config schema`.
+# that was edited is kept at the next start. All fields: nodes.yaml in the
+# repository, `dpl config schema`.
 version: 1
 nodes:
 """

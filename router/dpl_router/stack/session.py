@@ -248,7 +248,13 @@ async def ask(control: Control, path: str) -> Any:
 
 def table(setting: Setting, model: str | None) -> list[str]:
     base = f"http://{setting.addresses.router}"
-    rows = [("chat page", f"{base}/chat"), ("overview", base), ("OpenAI API", f"{base}/v1")]
+    needs = "  (needs a key: header only)" if setting.keys_file else ""
+    rows = [
+        ("chat page", f"{base}/chat{needs}"),
+        ("overview", f"{base}{needs}"),
+        ("OpenAI API", f"{base}/v1"),
+        ("Ollama, Anthropic", base),
+    ]
     if setting.programs.prometheus:
         rows.append(("Prometheus", f"http://{setting.addresses.prometheus}"))
     if setting.programs.alertmanager:
@@ -257,7 +263,8 @@ def table(setting: Setting, model: str | None) -> list[str]:
         ("nodes file", str(setting.sources.nodes_file)),
         ("logs", str(setting.data_dir / "logs")),
     ]
-    lines = [f"  {name:<13} {value}" for name, value in rows]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
     return ["", *lines, "", *trying(setting, base, model), ""]
 
 

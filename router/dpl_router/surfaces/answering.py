@@ -41,6 +41,8 @@ HARMLESS = re.compile(
 )
 """Content types of a node that no browser takes for a page of ours."""
 
+Tell = Callable[[str, str, float], None]
+
 
 @dataclass(slots=True)
 class Voice:
@@ -79,7 +81,7 @@ async def serve(
     """
     wire = wire_of(scope)
     gone = watch(receive, wire)
-    opening = _opened(chat, voice.route, scope, gone)
+    opening = opened(chat, voice.route, scope, gone)
     try:
         if chat.stream:
             streams: Streams = scope["app"].state["streams"]
@@ -95,16 +97,22 @@ async def serve(
         gone.cancel()
 
 
-async def _opened(chat: ChatRequest, route: Route, scope: HTTPScope, gone: Gone) -> Answer:
+async def opened(
+    chat: ChatRequest, route: Route, scope: HTTPScope, gone: Gone, tell: Tell | None = None
+) -> Answer:
+    """The answer that has begun; a model that no node has is pulled first, where that is allowed.
+
+    `tell` is the dispatcher's. Raises: DplError.
+    """
     state, key = scope["app"].state, identity_of(scope).name
     dispatcher: Dispatcher = state["dispatcher"]
     try:
-        return await dispatcher.open(chat, gone, key=key, route=route)
+        return await dispatcher.open(chat, gone, key=key, route=route, tell=tell)
     except ModelUnknown:
         models: Models = state["models"]
         if not await unless_gone(models.ensure(chat.model), gone):
             raise
-    return await dispatcher.open(chat, gone, key=key, route=route)
+    return await dispatcher.open(chat, gone, key=key, route=route, tell=tell)
 
 
 async def serve_where_known(

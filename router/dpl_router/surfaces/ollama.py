@@ -9,12 +9,13 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
-from dpl_router.conversation import Api, ChatRequest
-from dpl_router.errors import BadRequest, DplError, NotFound
+from dpl_router.conversation import Api
+from dpl_router.errors import BadRequest, DplError, NotFound, TooLarge
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import Voice, serve, serve_where_known
-from dpl_router.surfaces.ollama_loading import OllamaCall, serve_empty
+from dpl_router.surfaces.ollama_loading import OllamaCall, nothing, permit_unload, serve_empty
 from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line, in_ollamas_words
+from dpl_router.surfaces.openai import MOST_MESSAGES
 from dpl_router.surfaces.reading import decoded, limit, named, read_call, tokens_in
 
 NOTHING_TO_WRITE = 1
@@ -48,6 +49,9 @@ class _Generate(msgspec.Struct):
 
 class _Embed(msgspec.Struct):
     model: str | None = None
+    input: msgspec.Raw = NOTHING
+    prompt: msgspec.Raw = NOTHING
+    keep_alive: int | float | str | None = None
 
 
 _chat = msgspec.json.Decoder(_Chat).decode
@@ -66,6 +70,8 @@ EMBED = Voice("embeddings", error_line, plain=JSON, stream=NDJSON)
 def decode_chat(body: bytes, request_id: str) -> OllamaCall:
     """Raises: BadRequest."""
     said = decoded(_chat, _there(body))
+    if len(said.messages or ()) > MOST_MESSAGES:
+        raise TooLarge(f"more than {MOST_MESSAGES} messages", param="messages")
     pictures = sum(memoryview(message.images).nbytes for message in said.messages or ())
     return OllamaCall(
         id=request_id,
@@ -98,19 +104,19 @@ def decode_generate(body: bytes, request_id: str) -> OllamaCall:
     )
 
 
-def decode_embed(body: bytes, request_id: str) -> ChatRequest:
+def decode_embed(body: bytes, request_id: str) -> OllamaCall:
     """Raises: BadRequest, NotFound."""
     return _embedding(body, request_id, "ollama.embed", NotFound("model '' not found"))
 
 
-def decode_embeddings(body: bytes, request_id: str) -> ChatRequest:
+def decode_embeddings(body: bytes, request_id: str) -> OllamaCall:
     """The older call, for one text. Raises: BadRequest."""
     return _embedding(body, request_id, "ollama.embeddings", BadRequest("model is required"))
 
 
-def _embedding(body: bytes, request_id: str, api: Api, nameless: DplError) -> ChatRequest:
+def _embedding(body: bytes, request_id: str, api: Api, nameless: DplError) -> OllamaCall:
     said = decoded(_embed, _there(body))
-    return ChatRequest(
+    return OllamaCall(
         id=request_id,
         model=_required(said.model, nameless),
         body=body,
@@ -119,6 +125,8 @@ def _embedding(body: bytes, request_id: str, api: Api, nameless: DplError) -> Ch
         prompt_tokens=tokens_in(len(body)),
         max_tokens=NOTHING_TO_WRITE,
         api=api,
+        empty=nothing(said.input if api == "ollama.embed" else said.prompt),
+        keep_alive=said.keep_alive,
     )
 
 
@@ -166,6 +174,7 @@ async def generate(scope: HTTPScope, receive: Receive, send: Send) -> None:
 async def embed(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Vectors for one text or many."""
     call = await read_call(scope, receive, decode_embed)
+    permit_unload(call, scope)
     with in_ollamas_words(call.model, NOT_HERE_TO_EMBED):
         await serve_where_known(call, EMBED, scope, receive, send)
 
@@ -174,5 +183,6 @@ async def embed(scope: HTTPScope, receive: Receive, send: Send) -> None:
 async def embeddings(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """The older call: one vector for one text."""
     call = await read_call(scope, receive, decode_embeddings)
+    permit_unload(call, scope)
     with in_ollamas_words(call.model, NOT_HERE_TO_EMBED):
         await serve_where_known(call, EMBED, scope, receive, send)

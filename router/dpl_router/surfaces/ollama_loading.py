@@ -7,14 +7,30 @@ import msgspec
 from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import BadRequest, ClientGone
-from dpl_router.models import Models
+from dpl_router.errors import BadRequest, ClientGone, ModelUnknown
+from dpl_router.models import Models, Warmed
 from dpl_router.security.guards import admit
 from dpl_router.security.keys import Role
 from dpl_router.surfaces.ollama_words import JSON, moment
 from dpl_router.surfaces.relay import Header, send_whole, unless_gone, watch, wire_of
 
-NO_TIME = re.compile(r"[+-]?(0+(\.0*)?|\.0+)(ns|us|µs|ms|s|m|h)?")
+SECONDS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+PART = re.compile(rf"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)({'|'.join(SECONDS)})")
+DURATION = re.compile(rf"[+-]?(0|(?:{PART.pattern})+)")
+LONGEST = 100
+"""Characters of a duration."""
+LEAST = 1.0
+"""Seconds for which a model is kept; less is none, since nobody could use it meanwhile."""
+NOTHING = re.compile(rb"\s*(null|\"\"|\[\s*\])\s*")
 
 
 class OllamaCall(ChatRequest):
@@ -25,9 +41,33 @@ class OllamaCall(ChatRequest):
 
 
 def means_unload(keep_alive: int | float | str | None) -> bool:
-    if isinstance(keep_alive, str):
-        return NO_TIME.fullmatch(keep_alive) is not None
-    return keep_alive == 0 and keep_alive is not None
+    """Unless it clearly is a time to keep the model. Raises: BadRequest for what is no duration."""
+    if keep_alive is None:
+        return False
+    seconds = _seconds(keep_alive) if isinstance(keep_alive, str) else keep_alive
+    return -LEAST < seconds < LEAST
+
+
+def _seconds(duration: str) -> float:
+    """As Go's time.ParseDuration reads it."""
+    if len(duration) > LONGEST or DURATION.fullmatch(duration) is None:
+        raise BadRequest(f"time: invalid duration {duration[:LONGEST]!r}", param="keep_alive")
+    seconds = sum(float(number) * SECONDS[unit] for number, unit in PART.findall(duration))
+    return -seconds if duration.startswith("-") else seconds
+
+
+def permit_unload(call: OllamaCall, scope: HTTPScope) -> None:
+    """A call that asks nothing must not take the model from others, unless by an operator.
+
+    Raises: NotAllowed, BadRequest.
+    """
+    if call.empty and means_unload(call.keep_alive):
+        admit(scope, scope["app"].state, Role.OPERATOR)
+
+
+def nothing(said: msgspec.Raw) -> bool:
+    """Whether it is no text at all, as Ollama reads what shall be embedded."""
+    return NOTHING.fullmatch(said) is not None
 
 
 async def serve_empty(
@@ -44,12 +84,12 @@ async def serve_empty(
     gone = watch(receive, wire_of(scope))
     headers: list[Header] = [*JSON, (b"x-request-id", call.id.encode())]
     try:
+        permit_unload(call, scope)
         if means_unload(call.keep_alive):
-            admit(scope, scope["app"].state, Role.OPERATOR)
             await unless_gone(models.unload(call.model), gone)
             reason = "unload"
         else:
-            warmed = await unless_gone(models.load(call.model, keep_alive=call.keep_alive), gone)
+            warmed = await unless_gone(_loaded(call, models), gone)
             headers.append((b"x-dpl-node", warmed.node.encode()))
             reason = "load"
     except ClientGone:
@@ -59,3 +99,13 @@ async def serve_empty(
     document = {"model": call.model, "created_at": moment(), **silence}
     body = msgspec.json.encode({**document, "done": True, "done_reason": reason})
     await send_whole(send, 200, headers, body)
+
+
+async def _loaded(call: OllamaCall, models: Models) -> Warmed:
+    """A model that no node has is pulled first, where that is allowed."""
+    try:
+        return await models.load(call.model, keep_alive=call.keep_alive)
+    except ModelUnknown:
+        if not await models.ensure(call.model):
+            raise
+    return await models.load(call.model, keep_alive=call.keep_alive)

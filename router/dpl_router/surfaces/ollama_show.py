@@ -11,11 +11,21 @@ from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.errors import BadRequest, DplError, ModelUnknown
 from dpl_router.listing import Listed
-from dpl_router.security.guards import viewer
+from dpl_router.models import Models
+from dpl_router.refusals import cut, unknown
+from dpl_router.security.guards import identity_of, viewer
+from dpl_router.security.keys import Role
 from dpl_router.surfaces.ollama_models import UNSAID, details
 from dpl_router.surfaces.ollama_words import JSON, in_ollamas_words
 from dpl_router.surfaces.reading import decoded
-from dpl_router.surfaces.relay import Header, read_body, send_whole
+from dpl_router.surfaces.relay import (
+    Header,
+    read_body,
+    send_whole,
+    unless_gone,
+    watch,
+    wire_of,
+)
 from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.base import Request
 from dpl_router.upstreams.clients import NodeClient
@@ -52,7 +62,7 @@ class Shelf:
         ours = self._view.names.resolve(name)
         having = self._view.models(time.monotonic()).get(ours)
         if not having:
-            raise ModelUnknown(f"no node has the model {name!r}", self._view.names.near(name))
+            raise unknown(name, self._view.names.near(cut(name)))
         nodes = [node for node, _ in sorted(having, key=lambda each: not each[1].loaded)]
         for node in nodes:
             client = self._clients.get(node)
@@ -100,7 +110,25 @@ async def show(scope: HTTPScope, receive: Receive, send: Send) -> None:
     if not name:
         raise BadRequest("model is required", param="model")
     shelf: Shelf = scope["app"].state.shelf
-    with in_ollamas_words(name if ":" in name else f"{name}:latest"):
-        node, shown = await shelf.show(name, said.verbose)
+    with in_ollamas_words(name):
+        try:
+            node, shown = await shelf.show(name, said.verbose)
+        except ModelUnknown:
+            if not await _pulled(name, scope, receive):
+                raise
+            node, shown = await shelf.show(name, said.verbose)
     headers: list[Header] = [*JSON, (b"x-dpl-node", node.encode())]
     await send_whole(send, 200, headers, shown)
+
+
+async def _pulled(name: str, scope: HTTPScope, receive: Receive) -> bool:
+    """Whether it is here now. Who may not ask the model anything makes nobody pull it."""
+    identity = identity_of(scope)
+    if identity.role < Role.USER or not identity.may_use(name):
+        return False
+    models: Models = scope["app"].state.models
+    gone = watch(receive, wire_of(scope))
+    try:
+        return await unless_gone(models.ensure(name), gone)
+    finally:
+        gone.cancel()

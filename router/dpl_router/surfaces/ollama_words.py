@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from dpl_router.errors import DplError, ModelUnknown
+from dpl_router.refusals import cut
 from dpl_router.surfaces.relay import Header
 
 PATHS = frozenset(
@@ -54,7 +55,7 @@ def in_ollamas_words(model: str, words: str = NOT_HERE) -> Iterator[None]:
         yield
     except ModelUnknown as error:
         hint = f"; did you mean {', '.join(error.near)}?" if error.near else ""
-        raise ModelUnknown(words.format(model) + hint, error.near) from error
+        raise ModelUnknown(words.format(cut(model)) + hint, error.near) from error
 
 
 def moment() -> str:

@@ -1,5 +1,7 @@
 """OpenAI's completions and embeddings under /v1."""
 
+import re
+
 import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
@@ -18,6 +20,7 @@ NOTHING_TO_WRITE = 1
 
 
 NOTHING = msgspec.Raw(b"null")
+EMPTY = re.compile(rb'null|""|\[\s*\]')
 
 
 class _StreamOptions(msgspec.Struct):
@@ -61,7 +64,7 @@ def decode_completion(body: bytes, request_id: str) -> ChatRequest:
 def decode_embedding(body: bytes, request_id: str) -> ChatRequest:
     """Raises: BadRequest, where nothing is to be embedded."""
     said = decoded(_embedding, body)
-    if bytes(said.input) in (b"null", b"[]", b'""'):
+    if EMPTY.fullmatch(said.input):
         raise BadRequest("input is empty; send a text, tokens, or a list of them", param="input")
     if said.encoding_format not in (None, "float", "base64"):
         raise BadRequest("encoding_format is float or base64", param="encoding_format")

@@ -41,13 +41,10 @@ def _model(name: str, view: FleetView) -> dict[str, Any]:
 
 
 def _created(name: str, view: FleetView) -> int:
-    """Seconds since 1970: when the model came to the node that says so; 0 where none does."""
+    """Seconds since 1970: when the model came to a node, or was first seen there; 0 = unknown."""
     ours = view.names.resolve(name)
     for node, _ in view.models(time.monotonic()).get(ours, ()):
-        told = view.listed(node, ours).details
-        if isinstance(told.get("created"), int):
-            return int(told["created"])
-        if (seconds := seconds_of(told.get("modified_at"))) is not None:
+        if (seconds := seconds_of(view.listed(node, ours).details.get("modified_at"))) is not None:
             return int(seconds)
     return 0
 

@@ -1,40 +1,32 @@
 """Calls under /v1 that only some nodes know: routed by model, passed on and back as they are."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import BadRequest, DplError, Unsupported
+from dpl_router.errors import BadRequest, DplError
 from dpl_router.security.guards import user
 from dpl_router.surfaces import anthropic, openai
 from dpl_router.surfaces.answering import Voice, serve_where_known, sse_comment
+from dpl_router.surfaces.form import read_form
 from dpl_router.surfaces.reading import (
     decoded,
     limit,
     named,
-    permit,
     read_call,
     text_bytes,
     tokens_in,
-    trace_of,
 )
-from dpl_router.surfaces.relay import headers_of, read_body
+from dpl_router.surfaces.relay import headers_of
 
 NOTHING_TO_WRITE = 1
 """Tokens of an answer that is no text."""
 AUDIO_BYTES_PER_TOKEN = 1024
 """A guess: a second of compressed speech is some 16 KB and a few words."""
-
-BOUNDARY = re.compile(r'multipart/form-data\s*;\s*boundary=(?:"([^"\r\n]{1,70})"|([^;,\s"]{1,70}))')
-FIELD = re.compile(
-    rb'content-disposition:\s*form-data;\s*name="([^"\\\r\n]*)"'
-    rb'(;\s*filename="[^"\r\n]*")?(;\s*filename\*=[^;"\r\n]*)?\s*',
-    re.IGNORECASE,
-)
 
 
 class _Body(msgspec.Struct):
@@ -67,57 +59,36 @@ def to(path: str, most: int | None = None) -> Callable[[bytes, str], ChatRequest
     return decode
 
 
-def form_call(body: bytes, content_type: str, path: str, request_id: str) -> ChatRequest:
+def form_call(body: bytes, request_id: str, *, content_type: str, path: str) -> ChatRequest:
     """A form with a file; it goes on as it came.
 
     Raises: Unsupported, BadRequest: no form, or not exactly one model named in it.
     """
-    found = BOUNDARY.match(content_type)
-    if found is None:
-        raise Unsupported("send multipart/form-data with a boundary")
-    fields: dict[bytes, list[bytes]] = {}
-    for name, value in parts(body, (found[1] or found[2]).encode()):
-        fields.setdefault(name, []).append(value)
-    models = fields.get(b"model", [])
-    if len(models) != 1 or not models[0] or models[0] == b"auto":
-        raise BadRequest("name one model in the form field `model`", param="model")
+    form = read_form(body, content_type)
+    start, end = form.fields.get(b"model", (0, 0))
+    first, last = form.fields.get(b"stream", (0, 0))
     return ChatRequest(
         id=request_id,
-        model=models[0].decode(errors="replace"),
+        model=_model(body[start:end]),
         body=body,
-        stream=fields.get(b"stream", [b""])[-1].lower() in (b"true", b"1"),
+        stream=body[first:last].lower() in (b"true", b"1"),
         wants_usage=True,
         prompt_tokens=max(1, len(body) // AUDIO_BYTES_PER_TOKEN),
         api="opaque",
         path=path,
-        content_type=content_type,
+        content_type=form.content_type,
+        model_at=(start, end),
     )
 
 
-def parts(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name, value) of the fields; files have an empty value. Only the form that two parsers
-    cannot read in two ways. Raises: BadRequest."""
-    edge = b"\r\n--" + boundary
-    at = len(edge) - 2 if body.startswith(edge[2:]) else -1
-    while at >= 0 and not body.startswith(b"--", at):
-        end = body.find(edge, at)
-        head_end = body.find(b"\r\n\r\n", at, end)
-        if not body.startswith(b"\r\n", at) or end < 0 or head_end < 0:
-            at = -1
-            break
-        yield _field(body[at + 2 : head_end], body, head_end + 4, end)
-        at = end + len(edge)
-    if at < 0:
-        raise BadRequest("the form is not whole, or not as RFC 7578 writes it")
-
-
-def _field(head: bytes, body: bytes, start: int, end: int) -> tuple[bytes, bytes]:
-    lines = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-disp")]
-    found = FIELD.fullmatch(lines[0]) if len(lines) == 1 else None
-    if found is None:
-        raise BadRequest("a part of the form has no plain name")
-    is_file = found[2] is not None or found[3] is not None
-    return found[1], b"" if is_file else body[start:end]
+def _model(value: bytes) -> str:
+    try:
+        model = named(value.decode())
+    except UnicodeDecodeError:
+        raise BadRequest("the form field `model` is not UTF-8", param="model") from None
+    if not model:
+        raise BadRequest("name one model in the form field `model`", param="model")
+    return model
 
 
 def responses_event(error: DplError) -> bytes:
@@ -168,10 +139,7 @@ async def rerank(scope: HTTPScope, receive: Receive, send: Send) -> None:
 @asgi("/v1/audio/transcriptions", guards=[user], copy_scope=False)
 async def transcriptions(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Speech to text; a form with the sound as `file`."""
-    body = await read_body(scope, receive)
-    headers = headers_of(scope)
-    said = headers.get(b"content-type", b"").decode("latin-1")
-    call = form_call(body, said, "/v1/audio/transcriptions", scope["state"]["request_id"])
-    permit(scope, call.model)
-    call.trace = trace_of(headers_of(scope))
+    said = headers_of(scope).get(b"content-type", b"").decode("latin-1")
+    decode = partial(form_call, content_type=said, path="/v1/audio/transcriptions")
+    call = await read_call(scope, receive, decode)
     await serve_where_known(call, OTHER, scope, receive, send)

@@ -1,6 +1,7 @@
 """A client's call, read as far as the router must know it; the rest stays in its bytes."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -10,14 +11,17 @@ from litestar.types import HTTPScope, Receive
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, NotAllowed
 from dpl_router.models import Models
+from dpl_router.refusals import cut
 from dpl_router.security.guards import identity_of
 from dpl_router.surfaces.relay import awaited_body, body_here, headers_of
+from dpl_router.upstreams.openai_chunks import without_lone_surrogates
 
 AUTO = "auto"
 LONGEST_ANSWER = 1_000_000
 """Tokens; a larger limit says no more to us. The node gets what the client wrote."""
 PARSE_ON_LOOP = 256 * 1024
 BASE64 = b";base64,"
+MISSING = re.compile(r"Object missing required field `(\w+)`")
 READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
 TRACE = (b"traceparent", b"tracestate")
 """W3C Trace Context: what links the client's trace with the node's."""
@@ -42,12 +46,12 @@ async def read_call(
         body = await awaited_body(scope, receive)
     request_id: str = scope["state"]["request_id"]
     if len(body) > PARSE_ON_LOOP:
-        chat = await asyncio.to_thread(decode, body, request_id)
+        chat = await asyncio.to_thread(mended, decode, body, request_id)
     else:
-        chat = decode(body, request_id)
+        chat = mended(decode, body, request_id)
     if identity_of(scope).models:
         if chat.content_type == "application/json":
-            refuse_look_alikes(body)
+            refuse_look_alikes(chat.body)
         permit(scope, chat.model)
     chat.trace = trace_of(headers_of(scope))
     return chat
@@ -63,8 +67,22 @@ def permit(scope: HTTPScope, model: str) -> None:
         return
     models: Models = scope["app"].state.models
     if not model or not identity.may_use(models.resolve(model)):
-        asked = f"the model {model!r}" if model else "any model: name one in `model`"
+        asked = f"the model {cut(model)!r}" if model else "any model: name one in `model`"
         raise NotAllowed(f"the key {identity.name!r} may not use {asked}")
+
+
+def mended(decode: Callable[[bytes, str], Call], body: bytes, request_id: str) -> Call:
+    """What `decode` reads; half an emoji becomes U+FFFD, for the node too. Raises: BadRequest.
+
+    Clients that cut a text in two send it, and real servers take it.
+    """
+    try:
+        return decode(body, request_id)
+    except BadRequest:
+        whole = without_lone_surrogates(body)
+        if whole == body:
+            raise
+    return decode(whole, request_id)
 
 
 def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:
@@ -77,7 +95,9 @@ def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:
         raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from error
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
-        raise BadRequest(message, param=place.rstrip("`").removeprefix("$.") or None) from error
+        missing = MISSING.fullmatch(message)
+        param = place.rstrip("`").removeprefix("$.") or (missing and missing[1])
+        raise BadRequest(message, param=param or None) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
 
@@ -102,7 +122,8 @@ def tokens_in(size: int) -> int:
 
 def text_bytes(body: bytes) -> int:
     """The body's size without images and files that stand in it as base64."""
-    size, at = len(body), body.find(BASE64)
+    size, first = len(body), body.find(BASE64[:1])  # a byte alone is found ten times as fast
+    at = body.find(BASE64, first) if first >= 0 else -1
     while at >= 0:
         end = body.find(b'"', at)
         end = len(body) if end < 0 else end

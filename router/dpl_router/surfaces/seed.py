@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from dpl_router.answer import Answer
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import ClientGone, DplError
-from dpl_router.security.guards import identity_of, user
+from dpl_router.security.guards import user
+from dpl_router.surfaces.answering import opened
 from dpl_router.surfaces.openai import DONE, decode_chat, error_event
 from dpl_router.surfaces.reading import read_call
 from dpl_router.surfaces.relay import EventStream, pump, watch, wire_of
@@ -31,13 +32,12 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     dispatches: asyncio.Queue[bytes | None] = asyncio.Queue()
     gone = watch(receive, wire)
 
-    def tell(node: str, reason: str) -> None:
-        event = msgspec.json.encode({"node": node, "reason": reason})
+    def tell(node: str, reason: str, waited: float) -> None:
+        said = {"node": node, "reason": reason, "queue_ms": round(waited * 1000)}
+        event = msgspec.json.encode(said)
         dispatches.put_nowait(b"data: " + event + b"\n\n")
 
-    opening = asyncio.get_running_loop().create_task(
-        state.dispatcher.open(chat, gone, key=identity_of(scope).name, route="chat", tell=tell)
-    )
+    opening = asyncio.get_running_loop().create_task(opened(chat, "chat", scope, gone, tell))
     opening.add_done_callback(lambda _: dispatches.put_nowait(None))
     try:
         await _relay(stream, dispatches, opening, chat.id)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 import structlog
@@ -22,6 +23,7 @@ MOST_MODELS = 1000
 LIFTED_SECONDS = 20.0
 """The recorded eligibility looks back so far: a 0 may still be our own cordon or lock."""
 QUANTISATION = "quantization_level"
+CAME = "modified_at"
 """In what Ollama lists of a model."""
 
 log = structlog.get_logger()
@@ -59,6 +61,8 @@ class FleetView:
         """Of the checks: node -> its own name of a model -> what it says of it."""
         self._listed: dict[str, tuple[str, ...]] = {}
         """Node -> its own names of what it serves, by all sources."""
+        self._first_seen: dict[str, str] = {}
+        """Own name -> when some node first had it, as RFC 3339."""
         self._crowded: set[str] = set()
         """Nodes of which it was said that not all their models are known."""
         self._cordoned: frozenset[str] = frozenset()
@@ -157,6 +161,9 @@ class FleetView:
             self._listed[node.name] = names
         if changed:
             self._odd = None
+            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            every = {name for names in self._listed.values() for name in names}
+            self._first_seen = {name: self._first_seen.get(name, now) for name in every}
             self.names.learn(self._listed, self.inventory)
 
     def _names_of(self, node: Node) -> Iterator[str]:
@@ -213,9 +220,13 @@ class FleetView:
         return {*self.names.all(), *(name for names in self._listed.values() for name in names)}
 
     def listed(self, node: str, name: str) -> Listed:
-        """What the node says of a model of ours; nothing but its own name where it says nothing."""
+        """What the node says of a model of ours; its own name, and when we first saw that as
+        `modified_at`, where it does not say."""
         own = self.names.at(node, name).own
-        return self._looks.get(node, {}).get(own) or Listed(own)
+        listed = self._looks.get(node, {}).get(own) or Listed(own)
+        if CAME in listed.details or own not in self._first_seen:
+            return listed
+        return replace(listed, details={**listed.details, CAME: self._first_seen[own]})
 
     def odd(self) -> Mapping[str, frozenset[str]]:
         """Model -> the nodes on which its name means other weights; only where there are any."""
@@ -233,7 +244,7 @@ class FleetView:
         people, look = self._people.get(node), self._looks.get(node, {}).get(own)
         return told(
             people.weights.get(own) if people is not None else None,
-            look.details.get(QUANTISATION) if look is not None else None,
+            look.details.get(QUANTISATION) if look is not None and look.digest else None,
         )
 
     def models(self, now: float) -> dict[str, list[tuple[str, ModelFacts]]]:

@@ -4,8 +4,8 @@
 answer and cannot be said (`context`, `template`) is refused by name.
 """
 
-from collections import deque
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -42,13 +42,48 @@ OPTIONS = (
 know of them and skip the rest."""
 LEVELS = frozenset({"low", "medium", "high"})
 
-Calls = deque[tuple[str, str]]
-"""(name, id) of the tool calls that have no answer yet."""
+
+class Calls:
+    """The tool calls of a conversation that have no answer yet.
+
+    Each is looked at a few times at most, however many there are."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._open: set[int] = set()
+        self._first: deque[int] = deque()
+        self._by_id: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._by_name: defaultdict[str, deque[int]] = defaultdict(deque)
+
+    def asked(self, name: str, id_: str) -> None:
+        at = len(self._ids)
+        self._ids.append(id_)
+        self._open.add(at)
+        for queue in (self._first, self._by_id[id_], self._by_name[name]):
+            queue.append(at)
+
+    def answered(self, id_: Any, name: Any) -> str | None:
+        """The id of the call that is answered: the one that has `id_`, else the first of that
+        name, else the first; None where none is open."""
+        for queue in self._queues(id_, name):
+            while queue:
+                at = queue.popleft()
+                if at in self._open:
+                    self._open.remove(at)
+                    return self._ids[at]
+        return None
+
+    def _queues(self, id_: Any, name: Any) -> Iterable[deque[int]]:
+        if isinstance(id_, str) and id_ in self._by_id:
+            yield self._by_id[id_]
+        if isinstance(name, str) and name in self._by_name:
+            yield self._by_name[name]
+        yield self._first
 
 
 def chat(body: Mapping[str, Any]) -> Fields:
     """/v1/chat/completions for /api/chat. Raises: BadRequest, naming the place."""
-    calls: Calls = deque()
+    calls = Calls()
     said = objects_at(body.get("messages"), "messages")
     fields: Fields = {"messages": [_message(*one, calls) for one in said]}
     tools = [{"type": "function", **tool} for tool, _ in objects_at(body.get("tools"), "tools")]
@@ -119,7 +154,7 @@ def _call(said: Mapping[str, Any], place: str, calls: Calls) -> Fields:
         arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
     )
     id_ = text_at(said.get("id"), f"{place}.id") or invented(place)
-    calls.append((name, id_))
+    calls.asked(name, id_)
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
 
 
@@ -129,15 +164,12 @@ def invented(place: str) -> str:
 
 
 def _answered(said: Mapping[str, Any], calls: Calls) -> str:
-    """The id of the call that a tool's message answers: the one it names, else the first of that
-    name, else the first."""
+    """The id of the call that a tool's message answers."""
     id_, name = said.get("tool_call_id"), said.get("tool_name", said.get("name"))
-    asked = [call for call in calls if call[1] == id_] or [c for c in calls if c[0] == name]
-    call = next(iter(asked or calls), None)
-    if call is None:
+    asked = calls.answered(id_, name)
+    if asked is None:
         return id_ if isinstance(id_, str) and id_ else "call_unknown"
-    calls.remove(call)
-    return call[1]
+    return asked
 
 
 def _shared(body: Mapping[str, Any]) -> Fields:
@@ -167,7 +199,7 @@ def _thinking(body: Mapping[str, Any]) -> Fields:
     if isinstance(think, bool):
         switched = {"chat_template_kwargs": {"enable_thinking": think}}
         return switched if think else {"reasoning_effort": "none", **switched}
-    if think in LEVELS:
+    if isinstance(think, str) and think in LEVELS:
         return {"reasoning_effort": think}
     raise BadRequest("think is neither true, false, low, medium nor high", param="think")
 

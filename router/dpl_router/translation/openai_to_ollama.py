@@ -140,6 +140,7 @@ def _call(said: Mapping[str, Any], place: str) -> Fields:
     arguments = function.get("arguments")
     known = json_object(arguments, at) if isinstance(arguments, str) else object_at(arguments, at)
     name = text_at(function.get("name"), f"{place}.function.name")
+    text_at(said.get("id"), f"{place}.id")
     return {**copied(said, ("id",)), "function": {"name": name, "arguments": known}}
 
 
@@ -149,13 +150,13 @@ def _tools(body: Mapping[str, Any]) -> list[Any]:
     tools += [
         {"type": "function", "function": one} for one in list_at(body.get("functions"), "functions")
     ]
-    choice = body.get("tool_choice", body.get("function_call"))
-    if choice == "none":
-        return []
-    if isinstance(choice, dict):
-        named = (choice.get("function") or choice).get("name")
-        return [tool for tool, _ in objects_at(tools, "tools") if _name(tool) == named] or tools
-    return tools
+    said = "tool_choice" if "tool_choice" in body else "function_call"
+    choice = body.get(said)
+    if choice is None or isinstance(choice, str):
+        return [] if choice == "none" else tools
+    choice = object_at(choice, said)
+    named = (object_at(choice.get("function"), f"{said}.function") or choice).get("name")
+    return [tool for tool, _ in objects_at(tools, "tools") if _name(tool) == named] or tools
 
 
 def _name(tool: Mapping[str, Any]) -> Any:
@@ -216,10 +217,11 @@ def _format(said: Mapping[str, Any]) -> Any:
 
 def _think(body: Mapping[str, Any]) -> bool | str | None:
     """None where the client leaves it to the model."""
-    effort = body.get("reasoning_effort")
-    if effort is None:
-        effort = object_at(body.get("reasoning"), "reasoning").get("effort")
-    if effort is not None:
+    effort = text_at(body.get("reasoning_effort"), "reasoning_effort")
+    if not effort:
+        reasoning = object_at(body.get("reasoning"), "reasoning")
+        effort = text_at(reasoning.get("effort"), "reasoning.effort")
+    if effort:
         return False if effort == "none" else EFFORTS.get(effort, effort)
     kwargs = object_at(body.get("chat_template_kwargs"), "chat_template_kwargs")
     enabled = kwargs.get("enable_thinking", kwargs.get("thinking"))

@@ -1,9 +1,19 @@
 """What makes a client's bytes of a node's events, where client and node speak differently."""
 
+import struct
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from dpl_router.conversation import Event, Piece
+from dpl_router.errors import UpstreamBroke
+
+UNSAYABLE = (
+    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    *(msgspec.MsgspecError, struct.error),
+)
+"""What writers raise over values of a kind that the node's protocol does not have."""
 
 
 class Writer(Protocol):
@@ -37,4 +47,7 @@ class Worded:
 
     def _worded(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         write = self._writer.write
-        return [(event, write(event)) for event, _ in pieces]
+        try:
+            return [(event, write(event)) for event, _ in pieces]
+        except UNSAYABLE as error:
+            raise UpstreamBroke(f"its answer cannot be told to the client: {error}") from error

@@ -50,25 +50,30 @@ class AutoDialect:
         return self._llamacpp.decoder(call, model, head)
 
     def refusal(self, head: Head, body: bytes) -> DplError:
-        return self._openai.refusal(head, body)
+        return self._asks.refusal(head, body)
 
     def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
-        listed = self._openai.read_models(bodies[:1])
+        listed: Sequence[Listed] = self._openai.read_models(bodies[:1])
+        more = bodies[1:]
         owners = {owner(model) for model in MODELS.decode(bodies[0] or b"").data or ()}
         ollamas = None
         if owners == {LLAMACPP}:
             self._asks = self._llamacpp
+            props = more if len(bodies) == len(LlamaCppDialect.looks) else ()
+            listed = self._llamacpp.read_models([*bodies[:1], *props])
         elif not owners.isdisjoint(OTHERS):
             self._asks = self._openai
         else:
-            ollamas = self._ollamas(bodies[1:])
+            ollamas = self._ollamas(more if len(bodies) == len(self.ALL) else ())
             if ollamas is not None or OLLAMA in owners:
                 self._asks = self._ollama
             elif owners:
                 self._asks = self._openai
         self.name = self._asks.name
-        known = self._asks is self._llamacpp or not owners.isdisjoint(OTHERS)
+        known = not owners.isdisjoint(OTHERS)
         self.looks = self.ONE if known else self.ALL
+        if self._asks is self._llamacpp:
+            self.looks = LlamaCppDialect.looks
         return listed if ollamas is None else ollamas
 
     def _ollamas(self, bodies: Sequence[bytes | None]) -> Sequence[Listed] | None:

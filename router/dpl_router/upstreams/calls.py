@@ -17,6 +17,11 @@ ANY = "*/*"
 COMMON = {accept: {"Content-Type": JSON, "Accept": accept} for accept in (JSON, SSE, NDJSON)}
 """The same objects for nearly all calls: see `Request.headers`."""
 OBJECT = msgspec.json.Decoder(dict[str, Any])
+ODD = (
+    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
+    msgspec.MsgspecError,
+)
+"""What code raises that meets a value of another kind than the protocol's."""
 
 
 SAID: Mapping[str, Mapping[str, str]] = {
@@ -45,6 +50,11 @@ def renamed(call: ChatRequest, model: str) -> bytes:
     if call.model == model:
         return call.body
     return msgspec.json.encode({**FIELDS.decode(call.body), "model": raw(model)})
+
+
+def odd(error: Exception) -> BadRequest:
+    """For one of `ODD` out of what says a client's body in other words."""
+    return BadRequest(f"the body holds a value that no node can be told: {error}")
 
 
 def body_of(call: ChatRequest) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from dpl_router.inventory.types import Node, Timeouts, Tls
 from dpl_router.listing import Listed
 from dpl_router.upstreams import stream
 from dpl_router.upstreams.base import Dialect, Request
+from dpl_router.upstreams.calls import ODD, odd
 from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.keeping import KEEPING, Keeping
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
@@ -42,8 +43,12 @@ class NodeClient:
     def send(self, call: ChatRequest, model: str, *, first_byte: float) -> UpstreamStream:
         """Start a call; `first_byte` is what is left of the request's budget, in seconds."""
         times = self._times
+        try:
+            request = self.dialect.request(call, model)
+        except ODD as error:
+            raise odd(error) from error
         return self._pool.send(
-            self.dialect.request(call, model),
+            request,
             stream.Timeouts(times.connect, first_byte, times.idle, times.total),
         )
 

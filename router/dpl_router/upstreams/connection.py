@@ -97,8 +97,7 @@ class Connection(asyncio.Protocol):
             # With marks so low the loop tells us while bytes of the request are still ours. Not 0:
             # asyncio's TLS would say "paused" with nothing to write.
             self._transport.set_write_buffer_limits(high=1, low=0)
-            self._transport.write(head)
-            self._transport.write(body)
+            self._transport.writelines((head, body))
 
     def pause(self) -> None:
         if not self._paused and self.usable():

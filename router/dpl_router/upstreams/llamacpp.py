@@ -19,6 +19,7 @@ the assistant's, which a plain answer repeats in front and a stream does not. A 
 before May 2025 refuses any tools in a stream: such a node is told as kind `openai`.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,11 +28,13 @@ import msgspec
 from msgspec.structs import replace
 
 from dpl_router.conversation import Api, ChatRequest
-from dpl_router.errors import DplError
+from dpl_router.errors import DplError, RequestRefused
 from dpl_router.listing import Listed
 from dpl_router.upstreams.assembled import Assembled, AssembledText
 from dpl_router.upstreams.base import Decoder, Head, Request
-from dpl_router.upstreams.calls import SSE, media_type
+from dpl_router.upstreams.calls import JSON, SSE, media_type
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.llamacpp_listing import listed_of
 from dpl_router.upstreams.openai import OpenAiDialect, as_stream
 from dpl_router.upstreams.openai_chunks import MALFORMED
 
@@ -43,6 +46,7 @@ class _Message(msgspec.Struct):
 class _Asked(msgspec.Struct):
     messages: list[_Message] = []
     tools: Any = None
+    tool_choice: Any = None
     logprobs: Any = None
 
 
@@ -55,18 +59,32 @@ AS_STREAM: Mapping[Api, Callable[[Decoder], Decoder]] = {
 """What puts a stream together again, where client and node speak one protocol."""
 TURNED: frozenset[Api] = frozenset({"ollama.chat", "ollama.generate"})
 """In translation a plain answer is made of events, however they came."""
+CHATS: frozenset[Api] = frozenset({"openai.chat", "ollama.chat"})
+
+THE_REQUESTS = re.compile(
+    r"^'\w+' is required|^\w+ input is not supported|^Failed to parse (tools|messages)"
+)
+"""What it says with a 500 that the same request would get from any server. A 501, as for reranking,
+is the node's: another may have been started with it."""
 
 
 class LlamaCppDialect:
-    """`clock` as of `OpenAiDialect`."""
+    """One for each node: it knows whose template has no tools. `clock` as of `OpenAiDialect`."""
 
     name = "llamacpp"
-    looks: Sequence[Request] = OpenAiDialect.looks
+    looks: Sequence[Request] = (
+        *OpenAiDialect.looks,
+        Request("GET", "/props", headers={"Accept": JSON}),
+    )
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._openai = OpenAiDialect(clock)
+        self._toolless: frozenset[str] = frozenset()
 
     def request(self, call: ChatRequest, model: str) -> Request:
+        """Raises: RequestRefused, where the server would leave the call's tools out unsaid."""
+        if model in self._toolless and call.api in CHATS and wants_tools(call):
+            raise RequestRefused(f"{call.model or model} does not support tools")
         if not call.stream and streamable(call):
             if call.api in AS_STREAM:
                 call = as_stream(call, model)
@@ -86,10 +104,18 @@ class LlamaCppDialect:
         return together(self._openai.decoder(streamed, model, head))
 
     def refusal(self, head: Head, body: bytes) -> DplError:
+        if head.status == 500 and (why := complaint(body)) and THE_REQUESTS.search(why):
+            return RequestRefused(why, 400)
         return self._openai.refusal(head, body)
 
     def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
-        return self._openai.read_models(bodies)
+        plain = self._openai.read_models(bodies[:1])
+        listed = listed_of(plain, bodies[0] or b"", bodies[1] if len(bodies) > 1 else None)
+        can = {one.name: one.details.get("capabilities") for one in listed}
+        self._toolless = frozenset(
+            name for name, words in can.items() if words is not None and "tools" not in words
+        )
+        return listed
 
 
 def streamable(call: ChatRequest) -> bool:
@@ -101,3 +127,12 @@ def streamable(call: ChatRequest) -> bool:
     if asked.messages and asked.messages[-1].role == "assistant":
         return False
     return not (asked.logprobs and asked.tools)
+
+
+def wants_tools(call: ChatRequest) -> bool:
+    """Tools are given, and may be called. Both protocols say so alike."""
+    try:
+        asked = _ASKED.decode(call.body)
+    except MALFORMED:
+        return False
+    return bool(asked.tools) and asked.tool_choice != "none"

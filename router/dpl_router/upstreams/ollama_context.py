@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.upstreams.calls import body_of, renamed
+from dpl_router.errors import BadRequest
+from dpl_router.translation.parts import object_at
+from dpl_router.upstreams.calls import ODD, body_of, renamed
 from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, Fields, raw
 
 BYTES_A_TOKEN = 4
@@ -60,7 +62,7 @@ class Contexts:
         if options is None:
             return renamed(call, model)
         said = options.get("num_ctx")
-        own = None if said is None else msgspec.json.decode(said)
+        own = None if said is None else number(said)
         chosen = self.chosen(call, model, own)
         if chosen == own:
             return renamed(call, model)
@@ -69,7 +71,7 @@ class Contexts:
 
     def translated(self, call: ChatRequest, model: str, fields: dict[str, Any]) -> bytes:
         """A body in Ollama's words, likewise."""
-        options = fields.get("options") or {}
+        options = object_at(fields.get("options"), "options")
         chosen = self.chosen(call, model, options.get("num_ctx"))
         if chosen is not None:
             fields = {**fields, "options": {**options, "num_ctx": chosen}}
@@ -82,6 +84,15 @@ class Contexts:
         own = options.get("num_ctx") if isinstance(options, dict) else None
         chosen = self.chosen(call, model, body.get("num_ctx") if own is None else own)
         return chosen if isinstance(chosen, int) else None
+
+
+def number(said: msgspec.Raw) -> Any:
+    """`num_ctx`. What is no number is the node's to refuse. Raises: BadRequest, out of range."""
+    try:
+        return msgspec.json.decode(said)
+    except MALFORMED as error:
+        place = "options.num_ctx"
+        raise BadRequest(f"{place}: {error}", param=place) from None
 
 
 def options_of(fields: Fields) -> Fields | None:
@@ -104,7 +115,16 @@ class Prompt:
         self._contexts = contexts
 
     def cut(self, evaluated: int) -> bool:
-        """`evaluated`: the tokens of prompt that the node counted, cached ones too."""
+        """`evaluated`: the tokens of prompt that the node counted, cached ones too.
+
+        The answer is there: a body that cannot be read again does not take it away.
+        """
+        try:
+            return self._cut(evaluated)
+        except (BadRequest, *ODD):
+            return False
+
+    def _cut(self, evaluated: int) -> bool:
         if evaluated <= 0 or self._call.prompt_tokens <= ROOM * evaluated:
             return False
         size = sum(text_sizes(body_of(self._call)))

@@ -21,6 +21,14 @@ CLOUD = ("-cloud", ":cloud")
 MEMORY = "size_loaded"
 """In `Listed.details`: bytes that a loaded model takes; `size` of /api/ps."""
 OF_PS = ("expires_at", "size_vram")
+KINDS: Mapping[str, type[Any]] = {
+    **dict.fromkeys(("parent_model", "format", "family"), str),
+    **dict.fromkeys(("parameter_size", "quantization_level"), str),
+    **dict.fromkeys(("modified_at", "expires_at"), str),
+    **dict.fromkeys(("families", "capabilities"), list),
+    "size_vram": int,
+}
+"""What clients and we read of `Listed.details`, as what; of another kind it counts as unsaid."""
 TOLD_APART = frozenset({"name", "model", "size", "digest", "details"})
 
 
@@ -51,19 +59,24 @@ def listed_of(tags: bytes | None, ps: bytes | None = None) -> list[Listed]:
 def listed(entry: Entry, running: Sequence[Entry] | None) -> Listed:
     name: str = name_of(entry)
     runner = next((one for one in running or () if same(entry, one)), None)
-    details: dict[str, Any] = {**(entry.get("details") or {})}
+    told, digest = entry.get("details"), entry.get("digest")
+    details: dict[str, Any] = {**told} if isinstance(told, dict) else {}
     details |= {key: said for key, said in entry.items() if key not in TOLD_APART}
     if runner is not None:
         details |= {key: runner[key] for key in OF_PS if key in runner}
-        details[MEMORY] = runner.get("size")
+        details[MEMORY] = whole(runner.get("size"))
     return Listed(
         name,
         loaded=None if running is None else runner is not None,
         context=whole(runner.get("context_length")) if runner is not None else None,
         size=whole(entry.get("size")),
-        digest=entry.get("digest"),
+        digest=digest if isinstance(digest, str) else None,
         remote=bool(entry.get("remote_host") or entry.get("remote_model")) or name.endswith(CLOUD),
-        details=details,
+        details={
+            key: said
+            for key, said in details.items()
+            if key not in KINDS or isinstance(said, KINDS[key])
+        },
     )
 
 

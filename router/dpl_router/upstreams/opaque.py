@@ -4,19 +4,18 @@ The answer's bytes are the node's. What is checked is that it is one: no error w
 of a stream that its true end came; a clean HTTP end proves nothing (recordings fact 19).
 """
 
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Meta, Raw, Struct
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import ANY, JSON, SSE, media_type, post, renamed
 from dpl_router.upstreams.complaint import complaint
-from dpl_router.upstreams.openai_chunks import MALFORMED, is_error
+from dpl_router.upstreams.openai_chunks import MALFORMED
 from dpl_router.upstreams.sse_answer import SseAnswer
 from dpl_router.upstreams.whole import Collected, NoStream, told
 
@@ -26,12 +25,20 @@ ENDS = frozenset(
 """Types of an event after which nothing comes, in the protocols that have no `[DONE]`."""
 FAILURES = frozenset({"error", "response.failed"})
 
+Known = TypeVar("Known")
+
+
+NONE = Raw(b"null")
+NO_ERROR = frozenset({b"null", b"false", b"0", b'""', b"[]"})
+
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+
 
 class _Usage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
 
 
 class _Inner(Struct):
@@ -39,21 +46,28 @@ class _Inner(Struct):
 
 
 class _Said(Struct):
-    """What is read of an answer, or of one event of it."""
+    """What is read of an answer, or of one event of it; of what shape it is shows later."""
 
-    type: str | None = None
-    usage: _Usage | None = None
-    response: _Inner | None = None
-    message: Any = None
+    type: Raw = NONE
+    usage: Raw = NONE
+    response: Raw = NONE
+    message: Raw = NONE
     """Anthropic's first event has the answer so far in it, an error may have a text."""
-    error: Raw | UnsetType = UNSET
+    error: Raw = NONE
+
+    def kind(self) -> str:
+        return _known(self.type, str) or ""
+
+    def failed(self) -> bool:
+        return bytes(self.error) not in NO_ERROR
 
     def counted(self, before: Usage | None = None) -> Usage | None:
         """With what was told `before`: Anthropic tells the prompt first and the rest last."""
-        usage = self.usage or (self.response.usage if self.response else None)
-        if usage is None and isinstance(self.message, dict):
-            usage = msgspec.convert(self.message.get("usage"), _Usage | None)
-        if usage is None:
+        usage = _known(self.usage, _Usage)
+        for place in (self.response, self.message):
+            inner = _known(place, _Inner) if usage is None else None
+            usage = inner.usage if inner else usage
+        if usage is None or usage == _Usage():
             return before
         known = before or Usage()
         prompt = _first(usage.input_tokens, usage.prompt_tokens, known.prompt_tokens)
@@ -61,11 +75,25 @@ class _Said(Struct):
         return Usage(prompt, written)
 
 
+def _known(said: Raw, kind: type[Known]) -> Known | None:
+    """None where it is of another shape: a path that we do not know may say what it likes."""
+    try:
+        return msgspec.json.decode(said, type=kind)
+    except MALFORMED:
+        return None
+
+
 def _first(*counts: int | None) -> int | None:
     return next((count for count in counts if count is not None), None)
 
 
-_SAID = msgspec.json.Decoder(_Said)
+_ANY = msgspec.json.Decoder(_Said | list[Raw] | str | int | float | bool | None)
+
+
+def said_in(data: bytes) -> _Said:
+    """Of what is no object, nothing. Raises: one of `MALFORMED`, where it is no JSON."""
+    said = _ANY.decode(data)
+    return said if isinstance(said, _Said) else _Said()
 
 
 def opaque_request(call: ChatRequest, model: str) -> Request:
@@ -76,10 +104,10 @@ def opaque_request(call: ChatRequest, model: str) -> Request:
 
 def in_form(call: ChatRequest, model: str) -> bytes:
     """A multipart form with the node's name of the model in its field `model`."""
-    if call.model in ("", model):
+    if call.model == model or call.model_at is None:
         return call.body
-    field = rb'(name="model"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n)' + re.escape(call.model.encode())
-    return re.sub(field + rb"(?=\r\n--)", lambda hit: hit[1] + model.encode(), call.body, count=1)
+    start, end = call.model_at
+    return call.body[:start] + model.encode() + call.body[end:]
 
 
 def opaque_decoder(call: ChatRequest, head: Head) -> Decoder:
@@ -103,12 +131,12 @@ class OpaqueStream(SseAnswer):
             self._end(data, pieces)
             return
         try:
-            said = _SAID.decode(payload)
+            said = said_in(payload)
             self._usage = said.counted(self._usage)
         except MALFORMED:
             raise UpstreamBroke("an event of the node's stream is no JSON") from None
-        kind = name.decode(errors="replace") or said.type or ""
-        if kind in FAILURES or is_error(said.error):
+        kind = name.decode(errors="replace") or said.kind()
+        if kind in FAILURES or said.failed():
             raise UpstreamBroke(complaint(payload) or "the node told an error")
         if kind in ENDS:
             self._end(data, pieces)
@@ -137,7 +165,7 @@ class OpaqueWhole:
     def end(self) -> Sequence[Piece]:
         if self._media != JSON:
             return [(Done(None), self._body.taken())]
-        said, body = self._body.read(_SAID.decode, "JSON object")
-        if is_error(said.error):
+        said, body = self._body.read(said_in, "JSON")
+        if said.failed():
             raise UpstreamRefused(told("an error", body), 200)
         return [(Done(None, said.counted()), body)]

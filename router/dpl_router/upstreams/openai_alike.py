@@ -40,7 +40,12 @@ class Alike:
             if inside.isascii() and b"\\" not in inside:  # nearly always
                 return inside.decode(), 1, size
             return (_string(b'"' + inside + b'"'), 1, size) if sound(inside) else None
-        texts = inside.split(self._between)
+        # By the end of an event, then looked at whole: `split` studies a long separator, such as
+        # what stands between two texts, anew at every place.
+        events = data[: size - 2].split(b"\n\n")
+        texts = [event[self._begin : 2 - self._behind] for event in events]
+        if self._between.join(texts) != inside:
+            return None
         # Apart, so that no two halves of a character or an escape become a whole one.
         apart = b" ".join(texts)
         if TEXT.fullmatch(apart) is None or not sound(apart):

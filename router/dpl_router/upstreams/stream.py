@@ -76,22 +76,6 @@ class UpstreamStream:
     Must be closed; `finish()` is the close of an answer whose last word was seen.
     """
 
-    # What most answers leave as it is costs them nothing here.
-    opening: asyncio.Task[None] | None = None
-    """The task that connects; None on a connection that was there."""
-    _connection: Connection | None = None
-    _last_data: float | None = None
-    _finish_by: float | None = None
-    _sent_whole = False
-    _head: Head | None = None
-    _size = 0
-    _over = False
-    _error: DplError | None = None
-    _waiter: asyncio.Future[None] | None = None
-    _feed: Callable[[bytes], Sequence[Piece]] | None = None
-    _pour: Callable[[Sequence[Piece]], None] | None = None
-    _held = False
-
     def __init__(
         self,
         lines: Lines,
@@ -107,7 +91,20 @@ class UpstreamStream:
         self._limits = limits
         self._loop = loop
         self._started = self._connect_since = now
+        # All of it here: Python finds what stands in the class only eight times as slowly.
+        self.opening: asyncio.Task[None] | None = None
+        """The task that connects; None on a connection that was there."""
+        self._connection: Connection | None = None
+        self._last_data: float | None = None
+        self._finish_by: float | None = None
+        self._sent_whole = self._over = self._held = False
+        self._head: Head | None = None
         self._chunks: list[bytes] = []
+        self._size = 0
+        self._error: DplError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._feed: Callable[[bytes], Sequence[Piece]] | None = None
+        self._pour: Callable[[Sequence[Piece]], None] | None = None
 
     # What dispatch calls.
 

@@ -89,6 +89,7 @@ async def test_without_a_model_the_router_chooses_one_that_is_there(
         (b"{", 400, None),
         (b"[]", 400, None),
         (b"\xff\xfe{}", 400, None),
+        (b"{}", 400, "messages"),
         (b'{"messages": []}', 400, "messages"),
         (b'{"messages": "hello"}', 400, "messages"),
         (b'{"messages": [{"content": "no role"}]}', 400, "messages[0]"),
@@ -200,6 +201,20 @@ async def test_requests_beyond_the_slots_wait_in_order_and_beyond_the_queue_get_
     assert waits[2] > 0
 
 
+async def test_the_seeds_chat_tells_how_long_the_router_held_the_request(tmp_path: Path) -> None:
+    with FakeOpenAi() as node:
+        async with running_router({"a": {"url": node.url, "slots": 1}}, folder=tmp_path) as router:
+            node.faults = Faults(first_delay=0.5)
+            async with router.client() as client:
+                answers = await asyncio.gather(
+                    *(client.post("/api/chat/completions", json=body()) for _ in range(2))
+                )
+
+    waits = sorted(events(answer.text)[0]["queue_ms"] for answer in answers)
+    assert waits[0] == 0
+    assert waits[1] > 0
+
+
 async def test_the_seeds_chat_names_the_node_first_and_again_on_a_retry(tmp_path: Path) -> None:
     with FakeOpenAi() as a, FakeOpenAi() as b:
         async with running_router({"a": a.url, "b": b.url}, folder=tmp_path) as router:
@@ -209,7 +224,8 @@ async def test_the_seeds_chat_names_the_node_first_and_again_on_a_retry(tmp_path
                 retried = await client.post("/api/chat/completions", json=body(stream=False))
 
     first = events(plain.text)
-    assert set(first[0]) == {"node", "reason"}
+    assert set(first[0]) == {"node", "reason", "queue_ms"}
+    assert first[0]["queue_ms"] == 0
     assert text_of(first[1:]) == "Hello from the fake."
     assert first[-1] == "[DONE]"
     again = events(retried.text)

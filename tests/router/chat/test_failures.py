@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import Node, running_router
 from tests.router.chat.talking import PATH, body, events, text_of
@@ -145,3 +146,24 @@ async def test_a_plain_answer_that_broke_off_is_asked_for_elsewhere(tmp_path: Pa
     assert [answer.status_code for answer in answers] == [200] * 6
     assert {answer.headers["x-dpl-node"] for answer in answers} == {"b"}
     assert len(a.chats) > 0
+
+
+async def test_what_one_kind_of_node_has_no_words_for_goes_to_the_other(tmp_path: Path) -> None:
+    with FakeOpenAi(model="tiny") as openai, FakeOllama(model="tiny") as ollama:
+        nodes: dict[str, str | Node] = {
+            "openai": {"url": openai.url, "kind": "openai", "slots": 8},
+            "ollama": {"url": ollama.url, "kind": "ollama", "slots": 8},
+        }
+        async with running_router(nodes, folder=tmp_path) as router:
+            async with router.client() as client:
+                two = [await client.post(PATH, json=body(n=2)) for _ in range(6)]
+                goes_on = {"model": "tiny", "prompt": "x", "context": [1], "stream": False}
+                one = [await client.post("/api/generate", json=goes_on) for _ in range(6)]
+                neither = await client.post(
+                    "/api/generate", json={**goes_on, "format": 5, "context": []}
+                )
+
+    assert [answer.status_code for answer in (*two, *one)] == [200] * 12
+    assert {answer.headers["x-dpl-node"] for answer in two} == {"openai"}
+    assert {answer.headers["x-dpl-node"] for answer in one} == {"ollama"}
+    assert neither.status_code == 400

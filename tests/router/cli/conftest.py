@@ -13,12 +13,16 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Scripted:
-    """Answers every request alike; keeps what was asked."""
+    """Answers every request alike, or by path; keeps what was asked."""
 
     def __init__(self) -> None:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = b"[]"
+        self.bodies: dict[str, bytes] = {}
+        """By path, where one is answered in another way."""
+        self.turns: dict[str, list[bytes]] = {}
+        """By path: one after the other, and the last for ever."""
         self.asked: list[tuple[str, Mapping[str, str], bytes]] = []
         script = self
 
@@ -31,7 +35,7 @@ class Scripted:
                 for name, value in script.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(script.body)
+                self.wfile.write(script.said(self.path))
 
             do_POST = do_GET
 
@@ -40,6 +44,11 @@ class Scripted:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def said(self, path: str) -> bytes:
+        if turns := self.turns.get(path):
+            return turns.pop(0) if len(turns) > 1 else turns[0]
+        return self.bodies.get(path, self.body)
 
 
 @pytest.fixture

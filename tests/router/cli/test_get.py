@@ -1,6 +1,10 @@
 """`dpl get nodes` and `dpl get models`."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -76,7 +80,7 @@ def test_data_is_what_the_router_said(dpl: Run, nodes: str) -> None:
 def test_the_key_is_shown_to_the_router(dpl: Run, router: Scripted) -> None:
     dpl("get", "nodes", url=router.url, DPL_API_KEY="dpl_secret")
 
-    ((path, fields, _),) = router.asked
+    (path, fields, _), *_ = router.asked
     assert path == "/api/status/all"
     assert fields["authorization"] == "Bearer dpl_secret"
 
@@ -140,6 +144,55 @@ def test_a_list_that_is_none_is_told(dpl: Run, router: Scripted, body: bytes) ->
     assert "is --url right?" in done.stderr
 
 
+def test_a_refused_nodes_file_is_one_line_on_stderr(dpl: Run, router: Scripted) -> None:
+    router.bodies["/api/status/all"] = json.dumps(NODES).encode()
+    told = {"nodes_file_mistakes": ["nodes.yaml:4:1: no \x1burl", "nodes.yaml:9:1: x"]}
+    router.bodies["/api/cluster/overview"] = json.dumps(told).encode()
+
+    done = dpl("get", "nodes", url=router.url)
+
+    assert "gpu-1" in done.stdout
+    assert done.stderr == (
+        "warning: nodes.yaml:4:1: no url (and 1 more); the old nodes file is in use\n"
+    )
+
+
+def test_a_small_model_has_a_size(dpl: Run, router: Scripted) -> None:
+    on = {"node": "a", "name": "s", "size": 98 * 2**20}
+    router.body = json.dumps([{"name": "s", "nodes": [on]}]).encode()
+
+    assert "   98M   " in dpl("get", "models", url=router.url).stdout
+
+
+def test_watching_into_a_pipe_prints_what_changed_and_an_age_alone_is_no_change(
+    dpl: Run, router: Scripted
+) -> None:
+    looks = [json.dumps([{**NODES[0], "age": age}]).encode() for age in (1.0, 3.0)]
+    changed = json.dumps([{**NODES[0], "state": "ready"}]).encode()
+    router.turns["/api/status/all"] = [*looks, changed, b"null"]  # at last no router any more
+
+    shown = dpl("get", "nodes", "-w", url=router.url).stdout
+
+    assert shown.count("NAME") == 2
+    assert "\x1b" not in shown
+
+
+def test_watching_on_a_terminal_draws_the_table_anew(router: Scripted) -> None:
+    router.turns["/api/status/all"] = [json.dumps(NODES).encode()] * 2 + [b"null"]
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "dpl_router", "get", "nodes", "-w", "--url", router.url]
+
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+
+    assert done.returncode == 1
+    assert shown.count(b"\x1b[H\x1b[2JNAME") == 2
+
+
 def test_a_nodes_words_do_not_move_the_cursor(dpl: Run, router: Scripted) -> None:
     router.body = json.dumps([{**NODES[1], "name": "a\x1b[2J"}]).encode()
 
@@ -188,7 +241,7 @@ def test_models_are_shown_with_where_they_are(dpl: Run, router: Scripted) -> Non
     wide = dpl("get", "models", "-o", "wide", url=router.url).stdout.splitlines()
 
     assert [[cell.strip() for cell in columns(line)] for line in lines] == [
-        ["NAME", "LOADED", "INSTALLED", "SIZE", "CONTEXT"],
+        ["NAME", "LOADED", "ON DISK", "SIZE", "CONTEXT"],
         ["qwen3:8b", "gpu-1,mac-1", "mac-2", "5.0G", "16384"],
         ["nowhere", "-", "-", "-", "-"],
     ]

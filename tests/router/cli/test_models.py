@@ -23,13 +23,22 @@ def test_a_model_with_slashes_is_loaded_where_it_was_said(dpl: Run, router: Scri
 
 
 @pytest.mark.parametrize(
-    ("nodes", "said"),
-    [(["a", "b"], "tiny is unloaded on a, b\n"), ([], "tiny was loaded nowhere\n")],
+    ("nodes", "kept", "said"),
+    [
+        (["a", "b"], [], "tiny is unloaded on a, b\n"),
+        ([], [], "tiny was loaded nowhere\n"),
+        (["a"], ["c"], "tiny is unloaded on a\nstill loaded on c: its server keeps it\n"),
+        (
+            ["a"],
+            ["c", "d"],
+            "tiny is unloaded on a\nstill loaded on c, d: their servers keep it\n",
+        ),
+    ],
 )
 def test_where_a_model_was_let_go_of_is_told(
-    dpl: Run, router: Scripted, nodes: list[str], said: str
+    dpl: Run, router: Scripted, nodes: list[str], kept: list[str], said: str
 ) -> None:
-    router.body = json.dumps({"model": "tiny", "nodes": nodes}).encode()
+    router.body = json.dumps({"model": "tiny", "nodes": nodes, "kept": kept}).encode()
 
     done = dpl("unload", "tiny", url=router.url)
 
@@ -60,7 +69,10 @@ def test_the_steps_of_a_pull_are_told_once_each_where_there_is_no_terminal(
     ("body", "said"),
     [
         (lines({"status": "pulling manifest"}), "the pull ended before its end"),
-        (lines({"status": "x"}, {"error": "no space left\x1b"}), "no space left; "),
+        (
+            lines({"status": "x"}, {"error": "no space left\x1b"}),
+            "pulling new:1b on mac failed: no space left; ",
+        ),
         (b"<html>", "is --url right?"),
         (lines([1]), "is --url right?"),
     ],
@@ -70,7 +82,7 @@ def test_a_pull_that_failed_is_no_success(
 ) -> None:
     router.body = body
 
-    done = dpl("pull", "new:1b", url=router.url)
+    done = dpl("pull", "new:1b", "--on", "mac", url=router.url)
 
     assert done.returncode == 1
     assert said in done.stderr
@@ -87,7 +99,29 @@ def test_a_refusal_is_the_routers_words(dpl: Run, router: Scripted, verb: str) -
 
     assert done.returncode == 1
     assert "did you mean y?" in done.stderr
-    assert "`dpl get models`" in done.stderr
+    assert "dpl get" not in done.stderr  # one hint is enough
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "hint"),
+    [
+        (404, "no node has the model 'x'; GET /v1/models lists all", "`dpl get models` lists"),
+        (404, "there is no node 'mars'; GET /api/status/all lists them", "`dpl get nodes` lists"),
+        (403, "this needs a key of role operator; yours is user", "--role operator`"),
+        (401, "this needs a key; send it as Authorization: Bearer KEY", "--role operator`"),
+    ],
+)
+def test_a_refusal_has_one_hint_and_it_is_the_right_command(
+    dpl: Run, router: Scripted, status: int, said: str, hint: str
+) -> None:
+    router.status, router.body = status, json.dumps({"detail": said}).encode()
+
+    done = dpl("load", "x", "--on", "mars", url=router.url)
+
+    assert said.partition("; GET")[0].partition("; send")[0] in done.stderr
+    assert hint in done.stderr
+    assert "GET /" not in done.stderr
+    assert "send it as" not in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["load", "unload"])

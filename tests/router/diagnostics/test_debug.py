@@ -63,6 +63,7 @@ async def test_every_node_is_in_the_diagnosis_and_a_well_one_is_ok(tmp_path: Pat
 
     assert set(told) == {"well", "dead", "cordoned", "empty", None}
     assert [one["severity"] for one in told["well"]] == ["ok"]
+    assert told["well"][0]["evidence"] == "answers, 1 model can answer at once"
     assert [one["severity"] for one in told["dead"]] == ["critical", "warning"]
     assert "connecting failed" in told["dead"][0]["evidence"]
     assert f"curl {DEAD}/v1/models" in told["dead"][0]["remedy"]
@@ -90,16 +91,65 @@ async def test_names_that_lead_nowhere_or_to_different_weights_are_found(tmp_pat
     assert [one["evidence"] for one in differing] == ["a: aaaaaaaaaaaa, b: bbbbbbbbbbbb"]
 
 
-async def test_a_refused_file_is_found(tmp_path: Path) -> None:
+async def test_a_refused_file_is_found_with_its_mistakes_and_where_it_lies(
+    tmp_path: Path,
+) -> None:
     async with running_router({"a": DEAD}, folder=tmp_path) as router:
         async with router.client() as client:
-            router.nodes_file.write_text("nodes: 3")
+            right = router.nodes_file.read_text()
+            router.nodes_file.write_text("nodes:\n  - name: a\n    ulr: x\n  - 3\n")
 
-            async def told() -> bool:
+            async def told() -> Any:
                 found = (await findings(client))[None]
-                return any("nodes.yaml has mistakes" in one["what"] for one in found)
+                return [one for one in found if "nodes.yaml has mistakes" in one["what"]]
 
-            await until(told)
+            (finding,) = await until(told)
+            overview = (await client.get("/api/cluster/overview")).json()
+            page = (await client.get("/", headers={"accept": "text/html"})).text
+            router.nodes_file.write_text(right)
+
+            async def mended() -> bool:
+                now = (await client.get("/api/cluster/overview")).json()
+                return not now["nodes_file_mistakes"]
+
+            await until(mended)
+
+    first, *_ = overview["nodes_file_mistakes"]
+    assert first.startswith(f"{router.nodes_file.name}:")
+    assert str(tmp_path) not in first
+    assert f"{router.nodes_file}:3:" in finding["evidence"]
+    assert f"dpl config check {router.nodes_file}" in finding["remedy"]
+    assert "The nodes file has mistakes" in page
+    assert f"{router.nodes_file.name}:" in page
+    assert str(tmp_path) not in page
+
+
+async def test_a_server_of_another_kind_is_told_as_such(tmp_path: Path) -> None:
+    with FakeOpenAi() as other:
+        nodes: dict[str, Node] = {"a": {"url": other.url, "kind": "ollama"}}
+        async with running_router(nodes, folder=tmp_path) as router:
+            async with router.client() as client:
+                (finding,) = (await findings(client))["a"]
+
+    assert finding["what"] == "it answers, but not as ollama"
+    assert f"GET {other.url}/api/tags" in finding["evidence"]
+    assert "try kind: auto" in finding["remedy"]
+
+
+async def test_a_dead_node_is_one_finding_that_tells_of_its_circuit(tmp_path: Path) -> None:
+    nodes: dict[str, Node] = {"a": {"url": DEAD, "kind": "ollama"}}
+    async with running_router(nodes, folder=tmp_path, check_interval=0.2) as router:
+        async with router.client() as client:
+
+            async def told() -> Any:
+                found = (await findings(client))["a"]
+                return found if "its circuit is open" in found[0]["evidence"] else None
+
+            found = await until(told)
+
+    assert [one["severity"] for one in found] == ["critical"]
+    assert "connecting failed" in found[0]["evidence"]
+    assert f"curl {DEAD}/api/tags" in found[0]["remedy"]
 
 
 async def test_only_an_operator_is_told(tmp_path: Path) -> None:

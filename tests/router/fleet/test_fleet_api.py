@@ -1,5 +1,6 @@
 """What people and their tools read of the fleet: at once, whatever is dead."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,24 @@ async def test_a_node_with_work_is_locked_at_once_and_busy_when_full(tmp_path: P
     assert status["in_flight"] == 1
     assert status["reason"] == "busy, 1 of 1 places taken"
     assert overview["in_flight"] == 1
+
+
+async def test_a_node_that_asked_to_be_left_alone_is_said_to(tmp_path: Path) -> None:
+    with FakeOpenAi() as node:
+        async with running_router({"a": node.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                node.faults = Faults(status=429, retry_after="1e9", times=1)
+                await client.post("/v1/chat/completions", json=BODY)
+                after = await client.post("/v1/chat/completions", json=BODY)
+                (status,) = (await client.get("/api/status/all")).json()
+
+    assert after.status_code == 429
+    assert after.headers["retry-after"] == "60"
+    assert "asked to be left alone" in after.json()["error"]["message"]
+    assert "try again in 60 s" in after.json()["error"]["message"]
+    assert "queue" not in after.json()["error"]["message"]
+    assert status["state"] == "busy"
+    assert re.fullmatch(r"busy: it asked to be left alone for (300|29\d) s more", status["reason"])
 
 
 async def test_models_are_merged_over_nodes_and_filtered_by_nodes_yaml(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`dpl config` and `dpl sd`."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,22 @@ def test_a_wrong_file_ends_with_2_and_all_mistakes_on_stderr(tmp_path: Path) -> 
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 2
     assert f'{path}:6:5 nodes[0].lables unknown field; did you mean "labels"?' in result.stderr
+
+
+def test_which_file_was_checked_is_told_by_its_whole_path(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dpl_router", "config", "check"]
+    clean = {name: word for name, word in os.environ.items() if not name.startswith("DPL_")}
+    told = []
+    for text in (GOOD, GOOD.replace("labels", "lables")):
+        written(tmp_path, text)
+        told.append(
+            subprocess.run(
+                command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=60
+            )
+        )
+
+    assert told[0].stdout.startswith(f"{tmp_path}/nodes.yaml: ")
+    assert told[1].stderr.startswith(f"{tmp_path}/nodes.yaml:6:5 ")
 
 
 def test_json_and_github_are_data_on_stdout(tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ async def test_an_unknown_model_is_told_with_the_names_that_look_like_it(tmp_pat
     assert "there is no node 'b'" in missing.json()["detail"]
 
 
+async def test_of_a_long_name_only_the_start_is_told(tmp_path: Path) -> None:
+    with FakeOllama(models=[Model("tiny")]) as node:
+        async with asking({"a": ollama(node)}, tmp_path) as (client, _):
+            asked = {"model": "x" * 1_000_000}
+            answers = [
+                await chat(client, asked["model"]),
+                await client.post("/api/chat", json={**asked, "messages": ASK["messages"]}),
+                await client.post("/api/generate", json=asked),
+                await client.post("/api/show", json=asked),
+                await client.post("/api/embed", json={**asked, "input": "x"}),
+            ]
+
+    for answer in answers:
+        assert answer.status_code == 404
+        assert "x" * 100 in answer.text
+        assert len(answer.text) < 500
+
+
 async def test_a_cloud_model_is_no_local_capacity_unless_it_is_admitted(tmp_path: Path) -> None:
     for admitted, names in ((False, ["tiny:latest"]), (True, ["big:120b-cloud", "tiny:latest"])):
         folder = tmp_path / str(admitted)
@@ -166,7 +184,7 @@ async def test_a_model_is_loaded_on_the_node_that_was_named_and_let_go_of(tmp_pa
     assert {each["node"]: each["loaded"] for each in model["nodes"]} == {"a": False, "b": True}
     assert again.json()["node"] == "b", "it is cheapest where it is loaded"
     assert [json.loads(seen.body).get("prompt") for seen in b.chats] == [None, None, None]
-    assert unloaded.json() == {"model": "org/tiny:1b", "nodes": ["b"]}
+    assert unloaded.json() == {"model": "org/tiny:1b", "nodes": ["b"], "kept": []}
     assert after["loaded"] is False
     assert nothing.json()["nodes"] == []
     assert a.loads == 0
@@ -248,6 +266,21 @@ async def test_a_server_that_keeps_what_it_was_started_with_is_said_to(tmp_path:
     assert nowhere.status_code == 404
 
 
+async def test_who_keeps_a_model_when_others_let_go_of_it_is_named(tmp_path: Path) -> None:
+    with FakeOllama(models=[Model("tiny")]) as able, FakeOpenAi(model="tiny") as keeps:
+        nodes: dict[str, Node] = {"able": ollama(able), "keeps": keeps.url}
+        async with asking(nodes, tmp_path) as (client, _):
+            await client.post("/api/models/start/tiny", params={"node": "able"})
+            some = await client.post("/api/models/unload/tiny")
+            none = await client.post("/api/models/unload/tiny")
+            there = await client.post("/api/models/unload/tiny", params={"node": "able"})
+
+    assert some.json() == {"model": "tiny", "nodes": ["able"], "kept": ["keeps"]}
+    assert none.status_code == 409
+    assert "keeps cannot unload 'tiny'" in none.json()["detail"]
+    assert (there.status_code, there.json()["nodes"], there.json()["kept"]) == (200, [], [])
+
+
 async def test_only_an_operator_loads_and_unloads(tmp_path: Path) -> None:
     keys = tmp_path / "keys.yaml"
     rows = [
@@ -265,6 +298,28 @@ async def test_only_an_operator_loads_and_unloads(tmp_path: Path) -> None:
             statuses[key] = {answer.status_code for answer in answers}
 
     assert statuses == {"viewer": {403}, "user": {403}, "operator": {404}}
+
+
+async def test_an_operators_key_for_some_models_starts_and_unloads_no_others(
+    tmp_path: Path,
+) -> None:
+    keys = tmp_path / "keys.yaml"
+    sha256 = hashlib.sha256(b"some").hexdigest()
+    row = {"name": "some", "role": "operator", "sha256": sha256, "models": ["good"]}
+    keys.write_text(yaml.safe_dump({"keys": [row]}))
+    with FakeOllama(models=[Model("good"), Model("bad")]) as node:
+        async with running_router({"a": ollama(node)}, folder=tmp_path, keys_file=keys) as router:
+            async with router.client("some") as client:
+                statuses = {
+                    (verb, name): (await client.post(f"/api/models/{verb}/{name}")).status_code
+                    for verb in ("start", "unload")
+                    for name in ("good", "Good:latest", "bad", "BAD:latest")
+                }
+
+    assert statuses == {
+        (verb, name): 200 if "good" in name.lower() else 403 for verb, name in statuses
+    }
+    assert node.loads == 1
 
 
 async def test_the_last_who_waits_stops_a_load_by_leaving(tmp_path: Path) -> None:

@@ -157,3 +157,74 @@ async def test_a_request_waits_its_time_for_a_pull_and_the_pull_goes_on(tmp_path
     assert "is being pulled" in early.json()["error"]["message"]
     assert "retry-after" in early.headers
     assert [seen.route for seen in node.requests].count("/api/pull") == 1
+
+
+async def test_for_requests_two_models_at_once_are_pulled_and_the_others_wait_their_turn(
+    tmp_path: Path,
+) -> None:
+    names = [f"new{number}:1b" for number in range(5)]
+    with FakeOllama(
+        models=[Model("tiny")], registry=[Model(name) for name in names], step_seconds=0.05
+    ) as node:
+        async with asking({"a": ollama(node)}, tmp_path, router={"auto_pull": True}) as (client, r):
+            asked = asyncio.gather(*(chat(client, name) for name in names))
+            most = 0
+            while not asked.done():
+                most = max(most, len(models_of(r)._pulls))
+                await asyncio.sleep(0.01)
+            answers = await asked
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert most == 2
+
+
+async def test_who_waits_in_vain_for_a_turn_to_pull_is_told_when_to_come_back(
+    tmp_path: Path,
+) -> None:
+    names = [f"new{number}:1b" for number in range(6)]
+    with FakeOllama(
+        models=[Model("tiny")], registry=[Model(name) for name in names], step_seconds=1.0
+    ) as node:
+        router = {"auto_pull": True, "timeouts": {"first_token": 0.3}}
+        async with asking({"a": ollama(node)}, tmp_path, router=router) as (client, _):
+            answers = await asyncio.gather(*(chat(client, name) for name in names))
+
+    told = sorted(answer.json()["error"]["message"].partition(" ")[2] for answer in answers)
+    assert {answer.status_code for answer in answers} == {503}
+    assert all("retry-after" in answer.headers for answer in answers)
+    assert told[:2] == ["is being pulled; ask again in a while"] * 2
+    assert set(told[2:]) == {"waits for other models that are being pulled; ask again in a while"}
+    assert [seen.route for seen in node.requests].count("/api/pull") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "pulled"),
+    [
+        ("new", True),
+        ("New-1.5_b:Q4_K.m", True),
+        ("me/new:1b", True),
+        ("evil.example.com:99/x/y", False),
+        ("evil.example.com:99/y", False),
+        ("evil.example.com/y", False),
+        ("evil/x/y", False),
+        ("hf.co/x/y:q4", False),
+        ("http://evil.example.com/x", False),
+        ("//evil/x", False),
+        ("../x", False),
+        ("a/../x", False),
+        ("new b", False),
+        ("new\n", False),
+        ("new:", False),
+        ("n\u00e9w", False),
+        ("n" * 300, False),
+    ],
+)
+async def test_a_request_makes_nobody_pull_from_a_host_that_it_names(
+    tmp_path: Path, name: str, pulled: bool
+) -> None:
+    with FakeOllama(models=[Model("tiny")], registry=[]) as node:
+        async with asking({"a": ollama(node)}, tmp_path, router={"auto_pull": True}) as (client, _):
+            answer = await chat(client, name)
+
+    assert answer.status_code == 404
+    assert [seen.route for seen in node.requests].count("/api/pull") == pulled

@@ -11,6 +11,28 @@ def a_model(**nodes: bool | None) -> ModelStatus:
     return ModelStatus("qwen3", any(nodes.values()), on)
 
 
+def able(*capabilities: list[str] | None) -> ModelStatus:
+    on = [
+        ModelOnNode(str(at), "own", True, None, None, None, capabilities=words)
+        for at, words in enumerate(capabilities)
+    ]
+    return ModelStatus("some", True, on)
+
+
+@pytest.mark.parametrize(
+    ("model", "offered"),
+    [
+        (able(["embedding"]), False),
+        (able(["embedding"], ["embedding"]), False),
+        (able(["completion", "tools"]), True),
+        (able(["embedding"], None), True),
+        (able(None), True),
+    ],
+)
+def test_what_cannot_chat_is_not_offered(model: ModelStatus, offered: bool) -> None:
+    assert bool(choices([model])) is offered
+
+
 @pytest.mark.parametrize(
     ("model", "text", "at_once"),
     [

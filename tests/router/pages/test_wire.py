@@ -82,10 +82,33 @@ async def test_with_keys_pages_and_events_are_closed_and_the_sign_of_life_is_ope
             mine = await client.get("/", headers={**PAGE, "authorization": "Bearer k"})
 
     assert [answer.status_code for answer in closed] == [401, 401, 401]
-    assert "This page needs a key" in closed[0].text
+    for page in closed:
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["www-authenticate"] == "Bearer"
+        assert "<h1>This page needs a key</h1>" in page.text
+        assert "/static/style.css" in page.text
     assert line.text == "Ollama is running"
     assert style.status_code == 200
     assert mine.status_code == 200
+
+
+async def test_an_unknown_path_is_a_page_for_browsers_and_a_problem_for_programs(
+    tmp_path: Path,
+) -> None:
+    async with running_router({"a": "http://127.0.0.1:9"}, folder=tmp_path) as router:
+        async with router.client() as client:
+            page = await client.get("/<b>nothing", headers=PAGE)
+            problem = await client.get("/nothing")
+            schema = await client.get("/schema", headers=PAGE)
+
+    assert (page.status_code, problem.status_code) == (404, 404)
+    assert "<h1>Nothing is here</h1>" in page.text
+    assert "<b>" not in page.text
+    assert problem.headers["content-type"].startswith("application/problem+json")
+    assert "/schema lists what is served here" in problem.json()["detail"]
+    assert '<a href="/api/status/all"><code>GET /api/status/all</code></a>' in schema.text
+    assert 'href="/api/pull"' not in schema.text
+    assert "{" not in "".join(part.partition('"')[0] for part in schema.text.split('href="')[1:])
 
 
 async def test_files_are_revalidated_by_their_hash_and_no_path_leads_elsewhere(

@@ -56,13 +56,26 @@ def test_a_key_ends_when_it_says_even_if_it_was_used_before(tmp_path: Path) -> N
 def test_a_key_may_be_bound_to_models() -> None:
     bound = Identity("a", Role.USER, ("qwen3:*", "tiny"))
 
-    assert [bound.may_use(model) for model in ("qwen3:14b", "tiny", "tiny2", "Qwen3:1b")] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    assert [bound.may_use(model) for model in ("qwen3:14b", "tiny", "tiny2")] == [True, True, False]
     assert Identity("b", Role.USER).may_use("anything")
+
+
+@pytest.mark.parametrize(
+    ("glob", "its", "not_its"),
+    [
+        ("good", ("good", "good:latest", "GOOD", "Good:Latest"), ("good:7b", "goods", "a/good")),
+        ("Good:latest", ("good", "GOOD:latest"), ("good:7b",)),
+        ("*:latest", ("good", "a/Good"), ("good:7b", "a/good:latest-q4")),
+        ("Qwen3:*", ("qwen3:1b", "QWEN3"), ("qwen:1b",)),
+        ("host:5000/good", ("host:5000/Good:latest",), ("host:5000/good:1",)),
+    ],
+)
+def test_a_model_of_a_key_is_its_whichever_way_it_is_spelled_and_no_other_is(
+    glob: str, its: tuple[str, ...], not_its: tuple[str, ...]
+) -> None:
+    bound = Identity("a", Role.USER, (glob,))
+
+    assert [model for model in (*its, *not_its) if bound.may_use(model)] == list(its)
 
 
 def test_every_mistake_is_told_at_once_and_no_hash_or_key_is_repeated(tmp_path: Path) -> None:

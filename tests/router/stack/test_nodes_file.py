@@ -24,6 +24,13 @@ def test_what_is_written_is_a_right_nodes_file(file: Path) -> None:
     assert (node.name, node.url, node.exporter) == ("local", LOCAL.url, LOCAL.exporter)
 
 
+def test_what_is_written_says_where_all_fields_are(file: Path) -> None:
+    settle(file, [LOCAL])
+
+    said = file.read_text().replace("\n# ", " ")
+    assert "All fields: nodes.yaml in the repository, `dpl config schema`." in said
+
+
 def test_a_file_that_nobody_touched_follows_the_stack(file: Path) -> None:
     settle(file, [LOCAL])
 

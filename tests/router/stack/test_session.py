@@ -1,4 +1,4 @@
-"""`dpl up` blames --data-dir only for what happened there."""
+"""`dpl up` blames --data-dir only for what happened there, and ends with a table that is true."""
 
 import errno
 from pathlib import Path
@@ -6,7 +6,42 @@ from pathlib import Path
 import pytest
 
 from dpl_router.errors import ConfigError
-from dpl_router.stack.session import usable
+from dpl_router.settings import Address
+from dpl_router.stack.plan import Setting
+from dpl_router.stack.programs import Programs
+from dpl_router.stack.render import Addresses
+from dpl_router.stack.session import table, usable
+from dpl_router.stack.sources import Sources
+
+
+def setting(folder: Path, keys_file: Path | None = None) -> Setting:
+    return Setting(
+        data_dir=folder,
+        listen=Address("127.0.0.1", 8000),
+        addresses=Addresses("127.0.0.1:8000", "127.0.0.1:9090", "127.0.0.1:9093"),
+        sources=Sources(folder / "nodes.yaml", (), ()),
+        programs=Programs(None, None, None, None),
+        keys_file=keys_file,
+        tokens=None,
+        insecure_open=False,
+    )
+
+
+def test_the_table_names_the_address_of_each_protocol(tmp_path: Path) -> None:
+    rows = table(setting(tmp_path), None)
+
+    assert "  OpenAI API         http://127.0.0.1:8000/v1" in rows
+    assert "  Ollama, Anthropic  http://127.0.0.1:8000" in rows
+    assert not any("needs a key" in row for row in rows)
+
+
+def test_with_keys_the_table_marks_the_pages_that_a_plain_browser_cannot_open(
+    tmp_path: Path,
+) -> None:
+    marked = [row for row in table(setting(tmp_path, tmp_path / "k"), None) if "needs a key" in row]
+
+    assert [row.split()[0] for row in marked] == ["chat", "overview"]
+    assert all(row.endswith("(needs a key: header only)") for row in marked)
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:

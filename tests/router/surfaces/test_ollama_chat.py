@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dpl_router.surfaces.ollama_loading import means_unload
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Node, running_router
@@ -113,7 +114,24 @@ async def test_nothing_to_say_loads_the_model_and_is_one_plain_object(
 
 
 @pytest.mark.parametrize(
-    ("keep_alive", "status"), [("0s", 200), ("0", 200), (0.0, 200), ("-0m", 200), ("abc", 400)]
+    ("keep_alive", "status"),
+    [
+        ("0s", 200),
+        ("0", 200),
+        (0.0, 200),
+        ("-0m", 200),
+        ("0h0m", 200),
+        ("0ms0s", 200),
+        ("0.1ns", 200),
+        (".9s", 200),
+        (1e-12, 200),
+        (-1e-12, 200),
+        ("abc", 400),
+        ("", 400),
+        ("5", 400),
+        ("1m x", 400),
+        ("\u0661s", 400),
+    ],
 )
 async def test_no_time_to_keep_it_is_written_in_many_ways(
     tmp_path: Path, keep_alive: Any, status: int
@@ -153,6 +171,7 @@ async def test_embed_and_the_older_embeddings_answer_with_vectors(tmp_path: Path
         ("/api/chat", {"messages": SAY}, 400, "model is required"),
         ("/api/chat", {"model": SMOL, "messages": "hi"}, 400, None),
         ("/api/chat", {"model": SMOL, "messages": SAY, "stream": "yes"}, 400, None),
+        ("/api/chat", {"model": SMOL, "messages": SAY * 4097}, 413, "more than 4096 messages"),
         ("/api/chat", {"model": "nope", "messages": SAY}, 404, "model 'nope' not found"),
         ("/api/generate", {"prompt": "hi"}, 404, "model '' not found"),
         ("/api/generate", {"model": "nope", "prompt": "x"}, 404, "model 'nope' not found"),
@@ -162,7 +181,7 @@ async def test_embed_and_the_older_embeddings_answer_with_vectors(tmp_path: Path
         ("/api/embeddings", {"prompt": "x"}, 400, "model is required"),
         ("/api/show", {}, 400, "model is required"),
         ("/api/show", b"", 400, "missing request body"),
-        ("/api/show", {"model": "nope"}, 404, "model 'nope:latest' not found"),
+        ("/api/show", {"model": "nope"}, 404, "model 'nope' not found"),
         ("/api/pull", {}, 400, "invalid model name"),
     ],
 )
@@ -219,3 +238,11 @@ async def test_the_router_may_choose_the_model(tmp_path: Path) -> None:
 
     assert said_in(answer.text) == SAID
     assert answer.json()["model"] == "the-only-one"
+
+
+@pytest.mark.parametrize(
+    "keep_alive",
+    [None, 1, 1.5, -1, "1s", "1m0s", "1h30m", "+1.5h", "2000ms", "-1s", "5000000\u00b5s"],
+)
+def test_a_time_to_keep_it_loads(keep_alive: Any) -> None:
+    assert not means_unload(keep_alive)

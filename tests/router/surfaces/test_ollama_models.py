@@ -1,7 +1,9 @@
 """Ollama's lists, probes, pulls and refusals, at the wire."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.fakes.ollama import FakeOllama, Model
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Node, running_router, until
 from tests.router.surfaces.calls import SAY, SMOL, records
+from tests.router.surfaces.test_roles import keys_file
 
 
 def ollama(node: FakeOllama) -> Node:
@@ -21,6 +24,7 @@ async def test_tags_lists_each_name_once_over_all_nodes(tmp_path: Path) -> None:
         async with running_router(nodes, folder=tmp_path) as router:
             async with router.client() as client:
                 answer = await client.get("/api/tags")
+                listed = await client.get("/v1/models")
                 real = {
                     m["name"]: m for m in (await client.get(one.url + "/api/tags")).json()["models"]
                 }
@@ -31,9 +35,13 @@ async def test_tags_lists_each_name_once_over_all_nodes(tmp_path: Path) -> None:
     assert {SMOL, "smol-tools:latest", "tiny"} <= models.keys()
     for field in ("model", "size", "digest", "modified_at", "details", "capabilities"):
         assert models[SMOL][field] == real[SMOL][field]
-    assert models["tiny"]["size"] == 0
+    assert models["tiny"]["size"] == 26060544
+    assert models["tiny"]["details"]["parameter_size"] == "6.52M"
     assert len(models["tiny"]["digest"]) == 64
-    assert models["tiny"]["modified_at"].endswith("Z")
+    came = datetime.fromisoformat(models["tiny"]["modified_at"])
+    assert abs(datetime.now(UTC) - came) < timedelta(minutes=5), "when it was first seen"
+    created = {model["id"]: model["created"] for model in listed.json()["data"]}
+    assert created["tiny"] == came.timestamp()
 
 
 async def test_ps_lists_what_is_loaded_and_where(tmp_path: Path) -> None:
@@ -178,6 +186,54 @@ async def test_what_changes_a_node_for_all_is_refused_with_a_reason(
         method == "HEAD" or "the node itself" in answer.json()["error"] or "aliases" in answer.text
     )
     assert path not in asked
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat/completions", {"messages": SAY}),
+        ("/api/chat", {"messages": []}),
+        ("/api/generate", {}),
+        ("/api/show", {}),
+        ("/v1/chat/completions", {"messages": SAY}),
+    ],
+)
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_whichever_call_names_a_model_that_no_node_has_it_is_pulled(
+    tmp_path: Path, path: str, body: dict[str, Any], allowed: bool
+) -> None:
+    with FakeOllama(registry=[Model("fresh")]) as node:
+        async with running_router(
+            {"o": ollama(node)}, folder=tmp_path, router={"auto_pull": allowed}
+        ) as router:
+            async with router.client() as client:
+                answer = await client.post(path, json={"model": "fresh", **body})
+
+    assert answer.status_code == (200 if allowed else 404)
+    assert [seen.route for seen in node.requests].count("/api/pull") == allowed
+
+
+async def test_who_may_only_look_or_may_not_use_the_model_makes_no_node_pull_it(
+    tmp_path: Path,
+) -> None:
+    file = keys_file(
+        tmp_path / "keys.yaml",
+        looks={"role": "viewer"},
+        some={"role": "user", "models": ["other"]},
+    )
+    with FakeOllama(registry=[Model("fresh")]) as node:
+        async with running_router(
+            {"o": ollama(node)}, folder=tmp_path, router={"auto_pull": True}, keys_file=file
+        ) as router:
+            for key in ("looks", "some"):
+                async with router.client(key) as client:
+                    answer = await client.post("/api/show", json={"model": "fresh"})
+                    assert answer.status_code == 404
+            async with router.client("some") as client:
+                answer = await client.post("/api/generate", json={"model": "x", "keep_alive": 0})
+                assert answer.status_code == 403
+
+    assert [seen for seen in node.requests if seen.route == "/api/pull"] == []
 
 
 async def test_a_model_that_no_node_has_is_pulled_for_a_request_where_that_is_allowed(

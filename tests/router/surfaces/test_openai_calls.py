@@ -1,15 +1,18 @@
 """Completions, embeddings and the list of models under /v1, at the wire."""
 
 import base64
+import json
 import struct
 from pathlib import Path
 
 import pytest
 
+from dpl_router.errors import BadRequest
+from dpl_router.surfaces.openai_calls import decode_embedding
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Node, running_router
-from tests.router.surfaces.calls import SAID, SMOL, Body, events, said_in
+from tests.router.surfaces.calls import SAID, SMOL, TEXT_CALLS, Body, events, said_in
 
 PATH = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
@@ -113,9 +116,8 @@ async def test_a_call_that_no_server_of_the_model_knows_is_no_fault_of_a_node(
             async with router.client() as client:
                 answer = await client.post(path, json={**body, "model": SMOL})
 
-    assert answer.status_code == 404
-    assert path in answer.text
-    assert SMOL in answer.text
+    assert answer.status_code == 400
+    assert "does not support embeddings" in answer.text
 
 
 async def test_an_unknown_model_is_a_404_that_names_what_looks_like_it(tmp_path: Path) -> None:
@@ -149,3 +151,30 @@ async def test_models_are_listed_over_all_nodes_with_the_time_they_came(tmp_path
     assert one.json()["id"] == "org/tiny"
     assert capitals.json()["id"] == "SmolLM2:135m"
     assert bare.status_code == 200
+
+
+@pytest.mark.parametrize("empty", ["[]", "[ ]", "[\n\t]", '""', "null"])
+def test_nothing_to_embed_is_refused_however_it_is_written(empty: str) -> None:
+    body = f'{{"model": "m", "input": {empty} }}'.encode()
+
+    with pytest.raises(BadRequest) as caught:
+        decode_embedding(body, "r1")
+
+    assert caught.value.param == "input"
+
+
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+@pytest.mark.parametrize(("path", "body"), TEXT_CALLS)
+async def test_half_an_emoji_is_told_to_the_node_as_a_replacement(
+    tmp_path: Path, kind: str, path: str, body: Body
+) -> None:
+    """Clients that cut a text in two send it."""
+    sent = json.dumps({**body, "model": SMOL}).replace("hello", "cut \\ud83d").encode()
+    with FakeOllama() as node:
+        async with running_router(node_of(node, kind), folder=tmp_path) as router:
+            async with router.client() as client:
+                answer = await client.post(path, content=sent)
+
+    assert b"\\ud83d" in sent
+    assert answer.status_code == 200
+    assert answer.headers["x-dpl-node"] == "a"

@@ -109,6 +109,40 @@ async def test_a_form_goes_on_as_it_came_with_its_boundary(tmp_path: Path) -> No
     assert seen.headers["content-type"] == header["content-type"]
 
 
+@pytest.mark.parametrize("size", [10, 400_000])
+async def test_a_form_names_the_model_as_its_node_does_and_keeps_what_looks_like_it(
+    tmp_path: Path, size: int
+) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        + b'name="model"\r\n' * (size // 14)
+        + b'\r\nany-alias\r\n--b\r\nContent-Disposition: form-data; Name="model"\r\n\r\nany-alias'
+        b"\r\n--b--\r\n"
+    )
+    header = {"content-type": "multipart/form-data; charset=utf-8; Boundary=b"}
+    async with passing({HEAR: Said(b'{"text":"hello"}')}) as node:
+        described: Node = {"url": node.url, "aliases": {"any-alias": "any"}}
+        async with running_router({"a": described}, folder=tmp_path) as router:
+            async with router.client() as client:
+                answer = await client.post(HEAR, content=body, headers=header)
+        seen = node.calls(HEAR)[0]
+
+    at = body.rindex(b"any-alias")
+    assert answer.status_code == 200
+    assert seen.body == body[:at] + b"any" + body[at + len(b"any-alias") :]
+    assert seen.headers["content-type"] == "multipart/form-data; boundary=b"
+
+
+async def test_a_form_may_not_name_a_model_that_is_no_text(tmp_path: Path) -> None:
+    body, header = form(model=b"\xff\xfe")
+    async with passing({HEAR: Said(b"{}")}) as node:
+        async with running_router({"a": node.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                answer = await client.post(HEAR, content=body, headers=header)
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [

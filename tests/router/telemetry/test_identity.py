@@ -155,7 +155,7 @@ def test_manifest_digests_alone_judge_nobody() -> None:
 def test_a_quantisation_that_ollama_lists_tells_models_apart() -> None:
     view = a_view("a", "b", "c")
     for name, word in {"a": "Q4_K_M", "b": "Q4_K_M", "c": "Q8_0"}.items():
-        listed = Listed("m", True, details={"quantization_level": word})
+        listed = Listed("m", True, digest="sha", details={"quantization_level": word})
         view.on_check(name, Check(True, (listed,), at=2.0))
 
     assert view.odd() == {"m": {"c"}}

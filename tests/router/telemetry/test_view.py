@@ -1,6 +1,7 @@
 """What the view makes of nodes about which nobody told it something."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +95,20 @@ def test_what_the_node_said_itself_is_known_without_an_exporter() -> None:
     assert (m.loaded, m.seen_at, m.context, m.memory, m.identity) == (True, 5.0, 4096, 10, "sha")
     assert (n.loaded, n.seen_at, n.context, n.memory, n.identity) == (None, None, None, None, None)
     assert view.listed("a", "m").digest == "sha"
+
+
+def test_a_model_of_which_no_node_says_when_it_came_came_when_it_was_first_seen() -> None:
+    view = a_view()
+    told = Listed("told", details={"modified_at": "2026-01-01T00:00:00Z"})
+    view.on_check("a", Check(True, (Listed("m"), told), at=5.0))
+    first = view.listed("a", "m").details["modified_at"]
+    view.on_check("a", Check(True, (Listed("m"), told, Listed("new")), at=6.0))
+
+    age = datetime.now(UTC) - datetime.fromisoformat(first)
+    assert timedelta(0) <= age < timedelta(minutes=1)
+    assert view.listed("a", "m").details["modified_at"] == first
+    assert view.listed("a", "told").details["modified_at"] == "2026-01-01T00:00:00Z"
+    assert view.listed("a", "nobody").details == {}
 
 
 @pytest.mark.parametrize(

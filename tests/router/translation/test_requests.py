@@ -1,12 +1,13 @@
 """What is asked of a node in the other protocol, feature by feature."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from dpl_router.conversation import Api, ChatRequest
 from dpl_router.errors import BadRequest
+from dpl_router.translation import ollama_to_openai
 from dpl_router.upstreams.base import Head, Request
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.ollama import OllamaDialect
@@ -220,6 +221,46 @@ def test_tool_calls_without_ids_get_some_that_their_answers_name() -> None:
     assert sent("ollama.chat", {"messages": talk})["messages"][1] == called
 
 
+def test_an_answer_to_a_call_that_its_id_took_is_to_the_next_of_that_name() -> None:
+    calls: list[Any] = [{"id": f"c{at}", "function": {"name": "a"}} for at in range(4)]
+    answers: list[Any] = [
+        {"role": "tool", "tool_call_id": "c1"},
+        {"role": "tool", "tool_name": "a"},
+        {"role": "tool", "tool_name": "a"},
+        {"role": "tool", "tool_call_id": ["c0"], "tool_name": {}},
+        {"role": "tool", "tool_call_id": "c0", "tool_name": "a"},
+    ]
+    talk = [{"role": "assistant", "tool_calls": calls}, *answers]
+
+    _, *said = sent("ollama.chat", {"messages": talk})["messages"]
+
+    assert [one["tool_call_id"] for one in said] == ["c1", "c0", "c2", "c3", "c0"]
+
+
+class Counted(str):
+    """A text that counts how often one of its kind is compared."""
+
+    __slots__ = ()
+    compared: ClassVar[list[int]] = []
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        self.compared.append(1)
+        return str(self) == str(other)
+
+
+def test_of_many_tool_calls_each_is_looked_at_a_few_times() -> None:
+    many = 300
+    calls = [{"function": {"name": Counted(f"f{at}")}} for at in range(many)]
+    answers = [{"role": "tool", "tool_name": Counted(f"no{at}")} for at in range(many)]
+    Counted.compared.clear()
+
+    said = ollama_to_openai.chat({"messages": [{"tool_calls": calls}, *answers]})["messages"]
+
+    assert len({one["tool_call_id"] for one in said[1:]}) == many
+    assert len(Counted.compared) < 10 * many
+
+
 @pytest.mark.parametrize(
     ("image", "mime"),
     [("/9j/4AAQ", "jpeg"), ("R0lGODlh", "gif"), ("UklGRg", "webp"), ("AAAA", "png")],
@@ -276,6 +317,34 @@ REFUSED: dict[str, tuple[Api, dict[str, Any], str]] = {
     "the context of old": ("ollama.generate", {"prompt": "x", "context": [1]}, "context"),
     "a template": ("ollama.generate", {"prompt": "x", "template": "{{ .Prompt }}"}, "template"),
     "an unknown thought": ("ollama.chat", {"messages": HI, "think": "deep"}, "think"),
+    "a thought that is a list": ("ollama.chat", {"messages": HI, "think": []}, "think"),
+    "a thought that is an object": ("ollama.generate", {"prompt": "x", "think": {}}, "think"),
+    "an effort that is a list": (
+        "openai.chat",
+        {"messages": HI, "reasoning_effort": []},
+        "reasoning_effort",
+    ),
+    "an effort that is an object": (
+        "openai.chat",
+        {"messages": HI, "reasoning": {"effort": {}}},
+        "reasoning.effort",
+    ),
+    "an id that is a list": (
+        "openai.chat",
+        {"messages": [{"tool_calls": [{"id": [], "function": {"name": "a"}}]}]},
+        "messages[0].tool_calls[0].id",
+    ),
+    "a choice that is a list": ("openai.chat", {"messages": HI, "tool_choice": []}, "tool_choice"),
+    "a choice of a number": (
+        "openai.chat",
+        {"messages": HI, "tool_choice": {"function": 5}},
+        "tool_choice.function",
+    ),
+    "an older choice of a list": (
+        "openai.chat",
+        {"messages": HI, "function_call": {"function": ["a"]}},
+        "function_call.function",
+    ),
     "an unknown shape": ("ollama.chat", {"messages": HI, "format": "xml"}, "format"),
 }
 

@@ -5,10 +5,22 @@ from typing import Any
 
 import pytest
 
-from dpl_router.conversation import Api, ChatRequest, Delta, Done, Timings, ToolCall, Usage
+from dpl_router.conversation import (
+    Api,
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Piece,
+    Timings,
+    ToolCall,
+    Usage,
+    Vectors,
+)
+from dpl_router.errors import UpstreamBroke
 from dpl_router.translation.ollama_writer import ollama_writer
 from dpl_router.translation.openai_writer import openai_writer
-from dpl_router.translation.writer import Writer
+from dpl_router.translation.writer import Worded, Writer
 
 
 def call(api: Api, stream: bool = True) -> ChatRequest:
@@ -90,3 +102,33 @@ def test_a_count_that_nobody_knows_is_left_out() -> None:
 
     assert "eval_count" not in last
     assert plain["usage"] is None
+
+
+class Told:
+    """A reader to which the node said `event`."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def feed(self, data: bytes) -> list[Piece]:
+        return [(self._event, b"")]
+
+    def end(self) -> list[Piece]:
+        return [(self._event, b"")]
+
+
+@pytest.mark.parametrize(
+    ("api", "event"),
+    [
+        ("openai.embedding", Vectors([[1e308]])),  # no 32-bit float, as base64 has them
+        ("openai.completion", Delta("a", logprobs=[{"logprob": -1}])),
+    ],
+)
+def test_what_cannot_be_told_to_the_client_is_the_nodes_fault(api: Api, event: Event) -> None:
+    asked = ChatRequest("r1", "m", b'{"encoding_format":"base64"}', True, True, 1, api=api)
+    worded = Worded(Told(event), openai_writer(asked, "m", 7))
+
+    with pytest.raises(UpstreamBroke, match="cannot be told"):
+        worded.feed(b"x")
+    with pytest.raises(UpstreamBroke, match="cannot be told"):
+        worded.end()

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import UpstreamBroke
+from dpl_router.errors import RequestRefused, UpstreamBroke
 from dpl_router.upstreams.auto import AutoDialect
+from dpl_router.upstreams.base import Head
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 TAGS = (RECORDINGS / "ollama" / "tags.json").read_bytes()
@@ -106,3 +107,35 @@ def test_a_list_without_models_changes_nothing() -> None:
 def test_what_is_no_list_of_models_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(UpstreamBroke):
         looked(UNKNOWN_PATH, TAGS, PS)
+
+
+def test_a_llama_cpp_that_is_known_is_asked_what_its_template_can() -> None:
+    dialect = looked(models("llamacpp"), TAGS, PS)
+    props = b'{"chat_template_caps":{"supports_tools":true},"modalities":{"vision":true}}'
+
+    (listed,) = dialect.read_models([models("llamacpp"), props])
+
+    assert [look.path for look in dialect.looks] == ["/v1/models", "/props"]
+    assert listed.details["capabilities"] == ["completion", "tools", "vision"]
+
+
+def test_another_kind_in_a_llama_cpps_place_is_known_by_the_next_full_look() -> None:
+    dialect = looked(models("llamacpp"))
+
+    dialect.read_models([models("library"), b'{"props":1}'])
+
+    assert dialect.name == "ollama"
+    assert [one.name for one in dialect.read_models([models("library"), TAGS, PS])]
+
+
+@pytest.mark.parametrize(
+    ("bodies", "said"),
+    [
+        ((models("library"), TAGS, PS), b'{"error":"\\"m\\" does not support tools"}'),
+        ((models("llamacpp"),), b'{"error":{"message":"\'messages\' is required"}}'),
+    ],
+)
+def test_a_500_that_is_the_requests_fault_is_known_of_each_kind(
+    bodies: Sequence[bytes | None], said: bytes
+) -> None:
+    assert isinstance(looked(*bodies).refusal(Head(500, {}), said), RequestRefused)

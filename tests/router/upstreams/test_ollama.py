@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dpl_router.conversation import Api, ChatRequest, Done, Usage
-from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.errors import BadRequest, UpstreamBroke, UpstreamRefused
 from dpl_router.listing import Listed
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.ollama import OllamaDialect
@@ -196,6 +196,53 @@ def test_a_model_of_the_cloud_is_remote(entry: dict[str, str]) -> None:
     assert model.remote
 
 
+@pytest.mark.parametrize("odd", ["x", 7, ["x"], {"a": 1}, True])
+@pytest.mark.parametrize(
+    "field", ["details", "digest", "size", "modified_at", "capabilities", "parent_model"]
+)
+def test_a_field_of_another_kind_counts_as_unsaid(field: str, odd: Any) -> None:
+    entry = {"name": "a:latest", "digest": "d", field: odd}
+    body = json.dumps({"models": [entry, {"name": "b:latest", "digest": "e"}]}).encode()
+
+    one, other = OllamaDialect().read_models([body, body])
+
+    assert (one.name, other.name) == ("a:latest", "b:latest")
+    assert one.digest is None or isinstance(one.digest, str)
+    assert isinstance(one.details.get("modified_at", ""), str)
+    assert isinstance(one.details.get("capabilities", []), list)
+    assert isinstance(one.details.get("parent_model", ""), str)
+
+
+def test_what_a_loaded_model_takes_is_a_number_or_unsaid() -> None:
+    running = {"name": "m:latest", "size": "much", "size_vram": [], "expires_at": 7}
+    tags, ps = ({"models": [one]} for one in ({"name": "m:latest"}, running))
+    [model] = OllamaDialect().read_models([json.dumps(tags).encode(), json.dumps(ps).encode()])
+
+    assert model.loaded
+    assert {key for key, said in model.details.items() if said is not None} == set()
+
+
+@pytest.mark.parametrize("odd", [b"1e400", b"[1e400]"])
+@pytest.mark.parametrize("api", ["ollama.embed", "ollama.chat"])
+def test_a_context_that_is_out_of_range_is_refused_by_name(api: Api, odd: bytes) -> None:
+    asked = call(api, input="x", options={"num_ctx": 1})
+    asked.body = asked.body.replace(b":1}", b":" + odd + b"}")
+
+    with pytest.raises(BadRequest) as caught:
+        loaded(RUNNING).request(asked, "m")
+
+    assert caught.value.param == "options.num_ctx"
+
+
+def test_options_that_are_none_are_refused_where_a_chat_must_be_a_prompt() -> None:
+    asked = call(messages=HI, options=["x"])
+
+    with pytest.raises(BadRequest) as caught:
+        OllamaDialect().second(asked, "m", Head(404, {}), b"404 page not found")
+
+    assert caught.value.param == "options"
+
+
 @pytest.mark.parametrize("body", [b"<html>", b'{"error":"Unexpected endpoint"}', b"[]", b"{}"])
 def test_what_is_no_list_of_models_is_not_taken_for_an_empty_one(body: bytes) -> None:
     with pytest.raises(UpstreamBroke, match="no list of models"):
@@ -264,6 +311,16 @@ def test_a_prompt_that_was_cut_is_told(context: int | None, counted: int, cut: b
 
     assert usage is not None
     assert usage.truncated is cut
+
+
+def test_a_body_that_cannot_be_read_again_takes_no_answer_away() -> None:
+    asked = call("ollama.generate", stream=False, prompt=LONG, options={"seed": 1})
+    asked.prompt_tokens, asked.body = 1000, asked.body.replace(b":1}", b":1e400}")
+
+    usage = done_of(asked, loaded({**RUNNING, "context_length": 256}), prompt_eval_count=130).usage
+
+    assert usage is not None
+    assert not usage.truncated
 
 
 def test_images_are_no_text_that_could_be_cut() -> None:

@@ -25,11 +25,8 @@ def call(
     *,
     path: str = "/v1/responses",
     stream: bool = False,
-    content_type: str = JSON,
 ) -> ChatRequest:
-    return ChatRequest(
-        "r1", "mine", body, stream, False, 1, api="opaque", path=path, content_type=content_type
-    )
+    return ChatRequest("r1", "mine", body, stream, False, 1, api="opaque", path=path)
 
 
 @pytest.fixture(params=[OpenAiDialect, LlamaCppDialect, OllamaDialect])
@@ -42,8 +39,9 @@ def read(data: bytes, media: str = SSE, *, cut: int = 0) -> list[Piece]:
     head = Head(200, {"content-type": media})
     decoder = OpenAiDialect().decoder(call(stream=media == SSE), "theirs", head)
     pieces: list[Piece] = []
-    for at in range(0, len(data), cut or len(data)):
-        pieces += decoder.feed(data[at : at + (cut or len(data))])
+    step = cut or len(data) or 1
+    for at in range(0, len(data), step):
+        pieces += decoder.feed(data[at : at + step])
     if not any(isinstance(event, Done) for event, _ in pieces):
         pieces += decoder.end()
     return pieces
@@ -65,14 +63,16 @@ def test_a_stream_is_asked_for_without_options_of_ours(dialect: Dialect) -> None
 
 
 def test_a_form_names_the_nodes_model_and_keeps_its_files(dialect: Dialect) -> None:
-    form = call(
-        FORM, path="/v1/audio/transcriptions", content_type="multipart/form-data; boundary=x"
-    )
+    form = call(FORM, path="/v1/audio/transcriptions")
+    form.content_type = "multipart/form-data; boundary=x"
+    at = FORM.rindex(b"mine")
+    form.model_at = (at, at + len(b"mine"))
 
     request = dialect.request(form, "theirs")
 
-    assert request.body == FORM.replace(b'name="model"\r\n\r\nmine', b'name="model"\r\n\r\ntheirs')
+    assert request.body == FORM[:at] + b"theirs" + FORM[at + 4 :]
     assert request.headers["Content-Type"] == "multipart/form-data; boundary=x"
+    assert dialect.request(form, "mine").body == FORM
 
 
 RECORDED = exchanges("answers/ends")
@@ -152,6 +152,55 @@ def test_what_is_no_json_is_passed_on_as_it_is(media: str) -> None:
 def test_a_200_that_is_no_answer_is_a_refusal(body: bytes, media: str) -> None:
     with pytest.raises(UpstreamRefused, match="200"):
         read(body, media)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"index":0,"score":0.5}]',
+        b'"hello"',
+        b"5",
+        b"null",
+        b'{"response":"x"}',
+        b'{"type":5}',
+        b'{"message":["x"],"error":null}',
+        b'{"error":false,"text":"x"}',
+        b'{"error":"","text":"x"}',
+        b'{"usage":"3 tokens"}',
+        b'{"usage":{"input_tokens":"3"}}',
+        b'{"usage":{"input_tokens":-3}}',
+        b'{"usage":{"input_tokens":1e99}}',
+        b'{"usage":{"input_tokens":2.5}}',
+        b'{"message":{"usage":[]}}',
+    ],
+)
+def test_what_is_not_known_is_passed_on_unjudged(body: bytes) -> None:
+    event = b"event: odd\ndata: " + body + b"\n\n"
+
+    assert read(body, JSON) == [(Done(None), body)]
+    if body != b"null":
+        told = read(event + b"data: [DONE]\n\n")
+        assert [raw for _, raw in told] == [event, b"data: [DONE]\n\n"]
+        assert told[-1][0] == Done(None)
+
+
+@pytest.mark.parametrize("body", [b'[{"index":0', b'["a",]', b'{"type":5,"a":', b'"hel', b""])
+def test_a_cut_is_told_whatever_was_cut(body: bytes) -> None:
+    with pytest.raises(UpstreamRefused, match="200"):
+        read(body, JSON)
+
+
+@pytest.mark.parametrize("error", [b'"busy"', b'{"message":"busy"}', b"{}", b"503", b"true"])
+def test_an_error_in_any_known_shape_is_one(error: bytes) -> None:
+    with pytest.raises(UpstreamRefused, match="200"):
+        read(b'{"type":5,"error":' + error + b"}", JSON)
+
+
+def test_odd_usage_forgets_nothing_that_was_told_before() -> None:
+    first = b'data: {"type":"message_start","message":{"usage":{"input_tokens":7}}}\n\n'
+    last = b'data: {"usage":"odd"}\n\ndata: {"type":"message_stop"}\n\n'
+
+    assert read(first + last)[-1][0] == Done(None, Usage(7, None))
 
 
 def test_usage_is_read_in_the_words_of_either_protocol() -> None:

@@ -2,7 +2,7 @@
 
 export class Refused extends Error {}
 
-// Yields {node, reason}, {text}, {thinking}, {usage}; ends after [DONE].
+// Yields {node, reason, queued: ms}, {model}, {text}, {thinking}, {usage}; ends after [DONE].
 // Throws Refused (the words are for people), or AbortError where `signal` stopped it.
 export async function* ask(body, signal) {
   const response = await send(body, signal);
@@ -45,7 +45,10 @@ async function refusal(response) {
 
 function* read(event) {
   if (event.error) throw new Refused(event.error.message ?? "The node reported an error.");
-  if (event.node !== undefined) yield { node: event.node, reason: event.reason };
+  if (event.node !== undefined) {
+    yield { node: event.node, reason: event.reason, queued: event.queue_ms };
+  }
+  if (typeof event.model === "string" && event.choices?.length) yield { model: event.model };
   const delta = event.choices?.[0]?.delta;
   const thinking = delta?.reasoning_content ?? delta?.reasoning;
   if (typeof thinking === "string" && thinking) yield { thinking };

@@ -58,7 +58,8 @@ async function follow(body, message, turn, voice) {
   let firstAt = null;
   let words = "";
   for await (const event of ask(body, stopper.signal)) {
-    if (event.node !== undefined) dispatched(message, event, performance.now() - began);
+    if (event.node !== undefined) dispatched(message, event);
+    if (event.model && !body.model) message.model = event.model; // what `auto` came to
     if (event.thinking || event.text) {
       const now = performance.now();
       firstAt ??= now;
@@ -77,9 +78,9 @@ async function follow(body, message, turn, voice) {
   }
 }
 
-function dispatched(message, { node, reason }, waited) {
+function dispatched(message, { node, reason, queued }) {
   if (message.node) message.before = [...(message.before ?? []), message.node];
-  else message.waited = waited;
+  if (queued > 0) message.waited = queued;
   Object.assign(message, { node, reason });
 }
 

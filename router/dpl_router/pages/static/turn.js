@@ -85,9 +85,10 @@ export class AnswerTurn {
 function headline(message) {
   if (!message.node) return ["Looking for a node"];
   const rest = [];
+  if (message.model) rest.push(message.model);
   if (message.reason) rest.push("chosen: " + (REASONS[message.reason] ?? message.reason));
   if (message.before?.length) rest.push("after " + message.before.join(", "));
-  if (message.waited !== undefined) rest.push(`waited ${duration(message.waited)}`);
+  if (message.waited) rest.push(`waited ${duration(message.waited)}`);
   return [element("b", "", message.node), rest.length ? " · " + rest.join(" · ") : ""];
 }
 
