@@ -20,6 +20,7 @@ from dpl_router.errors import (
     DplError,
     ModelUnknown,
     NoEligibleNode,
+    NotAllowed,
     NotFound,
     RequestRefused,
     Unavailable,
@@ -39,6 +40,7 @@ from dpl_router.scheduling.types import (
     OutcomeKind,
     Rejection,
 )
+from dpl_router.security.keys import Identity
 from dpl_router.sharing import Shared
 from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.clients import NodeClient
@@ -105,6 +107,16 @@ class Models:
     def resolve(self, name: str) -> str:
         """A client's spelling -> our name; the same where no node has it."""
         return self._view.names.resolve(name)
+
+    def permit(self, caller: Identity, name: str) -> None:
+        """By the client's spelling or by our name of what it means; empty: any model.
+
+        Raises: NotAllowed, where the caller's key names neither.
+        """
+        if caller.may_use(name) or (name and caller.may_use(self.resolve(name))):
+            return
+        asked = f"the model {cut(name)!r}" if name else "any model: name one in `model`"
+        raise NotAllowed(f"the key {caller.name!r} may not use {asked}")
 
     def near(self, name: str) -> list[str]:
         """Names that there are and that look like it."""

@@ -12,8 +12,7 @@ from dpl_router.fleet.schemas import ModelStatus, Started, Unloaded
 from dpl_router.fleet.service import Fleet
 from dpl_router.models import Models
 from dpl_router.security.audit import AuditLog
-from dpl_router.security.guards import operator, viewer
-from dpl_router.surfaces.reading import permit
+from dpl_router.security.guards import identity_of, operator, viewer
 
 
 class FleetModelsController(Controller):
@@ -35,7 +34,7 @@ class FleetModelsController(Controller):
     ) -> Started:
         """Have it in memory, on `node` or the best one. An unknown model or node is a 404."""
         name = model.removeprefix("/")
-        permit(request.scope, name)
+        models.permit(identity_of(request.scope), name)
         try:
             warmed = await models.load(name, node=node)
         except DplError as error:
@@ -55,7 +54,7 @@ class FleetModelsController(Controller):
     ) -> Unloaded:
         """Out of memory, on `node` or wherever it is. 409 where the server cannot do that."""
         name = model.removeprefix("/")
-        permit(request.scope, name)
+        models.permit(identity_of(request.scope), name)
         try:
             gone = await models.unload(name, node=node)
         except DplError as error:

@@ -15,7 +15,7 @@ from dpl_router.models import Models
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import identity_of, operator, user
 from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line
-from dpl_router.surfaces.reading import decoded, permit
+from dpl_router.surfaces.reading import decoded
 from dpl_router.surfaces.relay import (
     EventStream,
     Header,
@@ -48,9 +48,9 @@ async def pull(scope: HTTPScope, receive: Receive, send: Send) -> None:
     name = said.model or said.name
     if not name:
         raise BadRequest("invalid model name", param="model")
-    permit(scope, name)
     state = scope["app"].state
     models: Models = state.models
+    models.permit(identity_of(scope), name)
     gone = watch(receive, wire_of(scope))
     request_id: str = scope["state"]["request_id"]
     outcome = "the client left"

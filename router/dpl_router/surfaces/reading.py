@@ -9,9 +9,8 @@ import msgspec
 from litestar.types import HTTPScope, Receive
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import BadRequest, NotAllowed
+from dpl_router.errors import BadRequest
 from dpl_router.models import Models
-from dpl_router.refusals import cut
 from dpl_router.security.guards import identity_of
 from dpl_router.surfaces.relay import awaited_body, body_here, headers_of
 from dpl_router.upstreams.openai_chunks import without_lone_surrogates
@@ -52,23 +51,10 @@ async def read_call(
     if identity_of(scope).models:
         if chat.content_type == "application/json":
             refuse_look_alikes(chat.body)
-        permit(scope, chat.model)
+        models: Models = scope["app"].state.models
+        models.permit(identity_of(scope), chat.model)
     chat.trace = trace_of(headers_of(scope))
     return chat
-
-
-def permit(scope: HTTPScope, model: str) -> None:
-    """By the client's spelling or by our name of what it means; empty: any model.
-
-    Raises: NotAllowed, where the caller's key names neither.
-    """
-    identity = identity_of(scope)
-    if identity.may_use(model):
-        return
-    models: Models = scope["app"].state.models
-    if not model or not identity.may_use(models.resolve(model)):
-        asked = f"the model {cut(model)!r}" if model else "any model: name one in `model`"
-        raise NotAllowed(f"the key {identity.name!r} may not use {asked}")
 
 
 def mended(decode: Callable[[bytes, str], Call], body: bytes, request_id: str) -> Call:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpl_router.refusals import refused
 from dpl_router.scheduling.live import Core
 from dpl_router.scheduling.queueing import STRANGERS
 from dpl_router.scheduling.types import Action, Demand, NodeConfig, Rejection
@@ -110,6 +111,15 @@ def test_the_queue_holds_two_for_each_place_and_refuses_more_with_a_time() -> No
     assert 1.0 <= refused.retry_after <= 60.0
     assert [row.rejection for row in refused.rows] == [Rejection.FULL]
     assert ask(core, held[3]).action is Action.HOLD
+
+
+def test_a_full_queue_is_told_as_one_although_a_node_has_a_place_free() -> None:
+    core = a_core(a_node("a"), a_node("b"))
+    hold(core, *"12345678")
+
+    decision = ask(core, a_demand("9"))
+
+    assert "queue is full" in refused("m", decision, lambda _: ()).message
 
 
 def test_the_limit_counts_the_places_of_all_nodes_that_serve_the_model() -> None:

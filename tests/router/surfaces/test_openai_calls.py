@@ -178,3 +178,4 @@ async def test_half_an_emoji_is_told_to_the_node_as_a_replacement(
     assert b"\\ud83d" in sent
     assert answer.status_code == 200
     assert answer.headers["x-dpl-node"] == "a"
+    assert "cut \ufffd" in str(json.loads(node.chats[-1].body))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpl_router.conversation import Delta, Piece
+from dpl_router.errors import UpstreamBroke
 from dpl_router.upstreams.openai_alike import learn
 from dpl_router.upstreams.openai_chunks import CHUNK
 from tests.router.upstreams.chunks import DONE, chunk, decoder, event, events, role, seen, text
@@ -70,6 +71,40 @@ def test_an_event_that_must_change_is_changed_in_the_midst_of_a_run(odd: bytes) 
     assert [one["choices"][0]["finish_reason"] for one in seen(pieces)] == [None] * 5
     assert told(pieces)[0][:2] == "aa"
     assert told(pieces)[0][-1] == "c"
+
+
+def test_what_follows_a_run_is_alike_only_where_all_of_it_is() -> None:
+    reader = decoder()
+    even = [role(), text("a"), text("b"), text("c")]
+    cut = text("d") + text("e")
+
+    pieces = [piece for part in (*even, cut[:-9]) for piece in reader.feed(part)]
+    before = b"".join(raw or b"" for _, raw in pieces)
+    pieces += reader.feed(cut[-9:])
+
+    assert before == b"".join(even) + text("d")
+    assert told(pieces) == ("abcde", 6)
+
+
+def test_an_event_behind_one_that_is_not_alike_is_parsed() -> None:
+    """A finish that comes too early is taken back when there is more."""
+    parts = [role(), text("a"), text("b"), text("c"), chunk({}, "stop"), text("d")]
+    reader = decoder()
+
+    pieces = [piece for part in parts for piece in reader.feed(part)]
+
+    finishes = [one["choices"][0]["finish_reason"] for one in seen(pieces)]
+    assert finishes == [None] * 6
+    assert told(pieces)[0] == "abcd"
+
+
+def test_a_name_that_came_before_an_event_is_not_forgotten_for_its_likeness() -> None:
+    reader = decoder()
+    for part in (role(), text("a"), text("b"), text("c"), b"event: error\n"):
+        reader.feed(part)
+
+    with pytest.raises(UpstreamBroke):
+        reader.feed(text("d"))
 
 
 def test_a_text_that_closes_its_string_is_parsed() -> None:
