@@ -1,7 +1,7 @@
 """The table that `make bench` prints."""
 
 import platform
-import sysconfig
+import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -25,9 +25,7 @@ def report(rounds: Rounds, names: Sequence[str]) -> list[str]:
 
 def python() -> str:
     """What ran the router: builds of one version differ by a tenth and more."""
-    optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    build = "" if optimised else ", built without --enable-optimizations"
-    return f"the router ran on Python {platform.python_version()}{build}"
+    return f"the router ran on Python {platform.python_version()} of {sys.base_prefix}"
 
 
 def row(goal: Goal, rounds: Sequence[Round], names: Sequence[str]) -> str:

@@ -25,14 +25,17 @@ class Refused(Exception):
 
 
 def read_head(
-    parser: HttpRequestParser, url: bytes, headers: list[Header], limits: Limits
+    parser: HttpRequestParser,
+    url: bytes,
+    headers: list[Header],
+    table: dict[bytes, bytes],
+    limits: Limits,
 ) -> tuple[dict[str, Any], bool]:
     """The ASGI scope, less what the connection knows, and whether the client waits for a 100.
 
-    The headers lie as a mapping in the scope's state as well. Raises: Refused.
+    `table`: the headers by name; it lies in the scope's state as well. Raises: Refused.
     """
     version = parser.get_http_version()
-    table = dict(headers)
     if len(table) != len(headers) and sum(name == b"host" for name, _ in headers) > 1:
         raise Refused(400)
     if len(headers) > limits.headers:

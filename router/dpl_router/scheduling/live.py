@@ -164,7 +164,9 @@ class Core:
             known = self._nodes[node] = Node(NodeConfig(node))
             known.gone = True
         model, tally, health = demand.model, known.tally, known.health
-        crowd = tally.count + 1 + known.others.now(now)
+        others = known.others
+        theirs = others.value if others.value == others.mean else others.now(now)
+        crowd = tally.count + 1 + theirs
         opened = Attempt(
             node, model, demand.prompt_tokens, self._expected(demand), health.epoch, crowd
         )

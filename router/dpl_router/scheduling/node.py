@@ -155,12 +155,12 @@ class Node:
 
     def spoke(self, model: str, now: float) -> None:
         """A first token: the model is there."""
-        work = self.work(model)
+        work = self._work.get(model) or self.work(model)
         work.used, work.loading_until = now, -inf
 
     def learn(self, attempt: Attempt, outcome: Outcome, now: float) -> None:
         """From the engine's own timings."""
-        work = self.work(attempt.model)
+        work = self._work.get(attempt.model) or self.work(attempt.model)
         work.loading_until = -inf
         if outcome.prompt_seconds is None and outcome.eval_seconds is None:
             return self._learn_load(work, outcome)

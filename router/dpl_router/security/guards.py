@@ -56,7 +56,8 @@ def admit(scope: Any, state: Any, needed: Role) -> None:
     Overloaded."""
     headers: Headers = scope["state"].get("headers") or dict(scope["headers"])
     ring: KeyRing | None = state["keyring"]
-    refuse_foreign(headers)
+    if b"origin" in headers:
+        refuse_foreign(headers)
     if ring is None:
         refuse_unproven(scope["method"], headers)
         identity = EVERYONE

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from litestar.types import HTTPScope, Receive
@@ -11,8 +11,8 @@ from litestar.types import HTTPScope, Receive
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
 from dpl_router.models import Models
-from dpl_router.security.guards import identity_of
-from dpl_router.surfaces.relay import awaited_body, body_here, headers_of
+from dpl_router.security.keys import Identity
+from dpl_router.surfaces.relay import awaited_body, body_here
 from dpl_router.upstreams.openai_chunks import without_lone_surrogates
 
 AUTO = "auto"
@@ -43,17 +43,19 @@ async def read_call(
     body = body_here(scope)  # without a coroutine, since it nearly always is
     if body is None:
         body = await awaited_body(scope, receive)
-    request_id: str = scope["state"]["request_id"]
+    state: Any = scope["state"]
+    request_id: str = state["request_id"]
     if len(body) > PARSE_ON_LOOP:
         chat = await asyncio.to_thread(mended, decode, body, request_id)
     else:
         chat = mended(decode, body, request_id)
-    if identity_of(scope).models:
+    identity: Identity = state["identity"]
+    if identity.models:
         if chat.content_type == "application/json":
             refuse_look_alikes(chat.body)
         models: Models = scope["app"].state.models
-        models.permit(identity_of(scope), chat.model)
-    chat.trace = trace_of(headers_of(scope))
+        models.permit(identity, chat.model)
+    chat.trace = trace_of(state["headers"])
     return chat
 
 

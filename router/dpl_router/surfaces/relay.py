@@ -40,11 +40,12 @@ def body_here(scope: HTTPScope) -> bytes | None:
     """The same, where it need not be waited for; else None, and `awaited_body` is to be asked."""
     if scope["method"] != "POST":
         raise MethodNotAllowed(f"{scope['method']} is not served here; send a POST", ["POST"])
-    if headers_of(scope).get(b"content-encoding", b"identity") != b"identity":
+    state: Any = scope["state"]
+    if state["headers"].get(b"content-encoding", b"identity") != b"identity":
         raise Unsupported("a compressed body is not read; send it without Content-Encoding")
     wire = wire_of(scope)
     here = wire.take() if wire is not None else None
-    if here is not None:
+    if here is not None and len(here) > MAX_BODY:
         _bounded(len(here))
     return here
 

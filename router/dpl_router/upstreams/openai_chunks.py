@@ -104,6 +104,25 @@ class Whole(Struct):
     error: Raw | UnsetType = UNSET
 
 
+class OutlineMessage(Struct):
+    """Only seen to be an object."""
+
+
+class OutlineChoice(Struct):
+    message: OutlineMessage
+    finish_reason: str | None = None
+
+
+class Outline(Struct):
+    """Of a plain answer what must be known where its bytes are passed on."""
+
+    choices: list[OutlineChoice] | None = None
+    model: str | None = None
+    usage: UsagePart | None = None
+    timings: TimingsPart | None = None
+    error: Raw | UnsetType = UNSET
+
+
 class Listed(Struct):
     id: str
     owned_by: Any = None
@@ -117,6 +136,7 @@ class ModelList(Struct):
 
 CHUNK = msgspec.json.Decoder(Chunk)
 WHOLE = msgspec.json.Decoder(Whole)
+OUTLINE = msgspec.json.Decoder(Outline)
 MESSAGE = msgspec.json.Decoder(DeltaPart)
 """Of a plain answer: it has the fields of a delta."""
 FIELDS = msgspec.json.Decoder(Fields)

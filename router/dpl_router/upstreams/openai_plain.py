@@ -1,7 +1,7 @@
 """Plain answers of OpenAI's chats: whole, as a stream of one chunk, and as events."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -11,7 +11,9 @@ from dpl_router.upstreams.openai_chunks import (
     FIELDS,
     MALFORMED,
     MESSAGE,
+    OUTLINE,
     WHOLE,
+    Outline,
     Whole,
     WholeChoice,
     is_error,
@@ -22,10 +24,12 @@ from dpl_router.upstreams.openai_chunks import (
 from dpl_router.upstreams.openai_stream import CHUNK_OBJECT, StreamDecoder
 from dpl_router.upstreams.whole import Collected, told
 
+Read = TypeVar("Read", Whole, Outline)
 
-def completed(body: Collected) -> tuple[Whole, bytes]:
+
+def completed(body: Collected, decode: Callable[[bytes], Read]) -> tuple[Read, bytes]:
     """Raises: UpstreamRefused for whatever is no completion."""
-    whole, data = body.read(WHOLE.decode, "chat completion")
+    whole, data = body.read(decode, "chat completion")
     if is_error(whole.error) or not whole.choices:
         raise UpstreamRefused(told("an error", data), 200)
     return whole, data
@@ -43,7 +47,7 @@ class PlainDecoder:
         return ()
 
     def end(self) -> Sequence[Piece]:
-        whole, body = completed(self._body)
+        whole, body = completed(self._body, OUTLINE.decode)
         if whole.model != self._model:
             body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
         return [(done_of(whole), body)]
@@ -60,7 +64,7 @@ class PlainEvents:
         return ()
 
     def end(self) -> Sequence[Piece]:
-        whole, body = completed(self._body)
+        whole, body = completed(self._body, WHOLE.decode)
         choice = (whole.choices or [])[0]
         try:
             message = MESSAGE.decode(msgspec.json.encode(choice.message))
@@ -89,7 +93,7 @@ class WholeAsStream:
         return ()
 
     def end(self) -> Sequence[Piece]:
-        whole, body = completed(self._body)
+        whole, body = completed(self._body, WHOLE.decode)
         top: Mapping[str, object] = FIELDS.decode(body)
         usage = {**top, "object": CHUNK_OBJECT, "choices": []}
         choices = [as_chunk(one) for one in whole.choices or ()]
@@ -108,7 +112,7 @@ def as_chunk(choice: WholeChoice) -> dict[str, Any]:
     return {"index": choice.index, "delta": choice.message, "finish_reason": finish, **logprobs}
 
 
-def done_of(whole: Whole) -> Done:
+def done_of(whole: Whole | Outline) -> Done:
     usage = whole.usage.told() if whole.usage else None
     timings = whole.timings.told() if whole.timings else None
     return Done((whole.choices or [])[0].finish_reason, usage, timings)

@@ -104,7 +104,7 @@ class SseReader:
 
     def _event(self) -> SseEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        event = (self._name, data if data.isascii() else valid(data))
+        event = (self._name, valid(data))
         self._name = b""
         self._data = []
         self._size = 0
@@ -113,6 +113,8 @@ class SseReader:
 
 def valid(data: bytes) -> bytes:
     """`data` as it is where it is UTF-8, else with U+FFFD for what is not."""
+    if data.isascii():
+        return data
     try:
         data.decode()
     except UnicodeDecodeError:
