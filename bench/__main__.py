@@ -17,7 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import parts, subjects
+from bench import parts, subjects, translation
 from bench.course import Course
 from bench.goals import GOALS
 from bench.report import broken, report
@@ -45,7 +45,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print(f"\nafter {time.monotonic() - began:.0f} s, medians of the rounds:\n")
-    print("\n".join(report(course.rounds, course.names)))
+    print("\n".join([*report(course.rounds, course.names), "", *translation.lines()]))
     missed = [
         goal.name for goal in GOALS if goal.gates and not goal.met(course.rounds[goal.window])
     ]
