@@ -20,8 +20,8 @@ from dpl_router.upstreams.ollama_records import (
     Record,
     events_of,
 )
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, is_error, raw
-from dpl_router.upstreams.whole import Collected, readable, told
+from dpl_router.upstreams.openai_chunks import MALFORMED, is_error, raw
+from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, readable, told
 
 Word = Callable[[Record, bytes], bytes]
 """What the client gets of a record, without the line's end; b"" where a writer makes it."""
@@ -90,17 +90,13 @@ class RecordStream:
         return UpstreamBroke(message) if self._handed_out else UpstreamRefused(message, 200)
 
 
-class RecordWhole:
+class RecordWhole(AtTheEnd):
     """A plain answer: its events at the end, with the whole JSON beside `Done`."""
 
     def __init__(self, word: Word, cut: Cut) -> None:
-        self._body = Collected()
+        super().__init__()
         self._word = word
         self._cut = cut
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         record, body = self._body.read(RECORD.decode, "answer of Ollama's")
@@ -111,33 +107,21 @@ class RecordWhole:
         return pieces_of(record, self._word(record, body), 0, self._cut)
 
 
-class EmbedWhole:
+class EmbedWhole(AtTheEnd):
     """Embeddings for an Ollama client: the bytes as they came, but for the model's name."""
 
     def __init__(self, model: str) -> None:
-        self._body = Collected()
+        super().__init__()
         self._model = model
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         answer, body = embedded(self._body)
-        if answer.model is not None and answer.model != self._model:
-            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
-        return [(done_of(answer), body)]
+        model = self._model if answer.model is None else answer.model
+        return [(done_of(answer), echoed(body, model, self._model))]
 
 
-class VectorsWhole:
+class VectorsWhole(AtTheEnd):
     """Embeddings as events, without bytes."""
-
-    def __init__(self) -> None:
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         answer, body = embedded(self._body)

@@ -17,7 +17,7 @@ from dpl_router.upstreams.calls import ANY, JSON, SSE, media_type, post, renamed
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.openai_chunks import MALFORMED
 from dpl_router.upstreams.sse_answer import SseAnswer
-from dpl_router.upstreams.whole import Collected, NoStream, told
+from dpl_router.upstreams.whole import AtTheEnd, NoStream, told
 
 ENDS = frozenset(
     {"message_stop", "response.completed", "response.incomplete", "transcript.text.done"}
@@ -151,16 +151,12 @@ class OpaqueStream(SseAnswer):
         pieces.append((Done(None, self._usage), data))
 
 
-class OpaqueWhole:
+class OpaqueWhole(AtTheEnd):
     """One piece at the end: Done, with the body as its bytes, whatever it is."""
 
     def __init__(self, media: str) -> None:
+        super().__init__()
         self._media = media
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         if self._media != JSON:

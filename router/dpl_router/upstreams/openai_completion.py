@@ -21,7 +21,7 @@ from dpl_router.upstreams.openai_chunks import (
     raw,
 )
 from dpl_router.upstreams.sse_answer import SseAnswer
-from dpl_router.upstreams.whole import Collected, readable, told
+from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, readable, told
 
 NULL = raw(None)
 
@@ -168,49 +168,32 @@ def completed(body: Collected) -> tuple[Texts, bytes]:
     return whole, data
 
 
-class CompletionWhole:
+class CompletionWhole(AtTheEnd):
     """One piece at the end: Done, with the whole JSON as its bytes."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         whole, body = completed(self._body)
-        if whole.model != self._model:
-            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
-        return [(done_of(whole), body)]
+        return [(done_of(whole), echoed(body, whole.model, self._model))]
 
 
-class CompletionEvents:
+class CompletionEvents(AtTheEnd):
     """The events of the first choice at the end, without bytes."""
-
-    def __init__(self) -> None:
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         whole, _ = completed(self._body)
         return [((whole.choices or [])[0].delta(), None), (done_of(whole), None)]
 
 
-class CompletionAsStream:
+class CompletionAsStream(AtTheEnd):
     """A whole answer where a stream was asked for: it has the form of a chunk."""
 
     def __init__(self, stream: CompletionStream) -> None:
+        super().__init__()
         self._stream = stream
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         _, body = completed(self._body)

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from dpl_router.conversation import Done, Piece, Vectors
 from dpl_router.errors import UpstreamRefused
 from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, UsagePart, is_error, raw
-from dpl_router.upstreams.whole import Collected, told
+from dpl_router.upstreams.whole import AtTheEnd, Collected, told
 
 
 class _Item(Struct):
@@ -49,16 +49,12 @@ def embedded(body: Collected) -> tuple[_Answer, bytes]:
     return answer, data
 
 
-class EmbeddingWhole:
+class EmbeddingWhole(AtTheEnd):
     """One piece at the end: Done, with the whole JSON as its bytes: floats or base64, as told."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         answer, body = embedded(self._body)
@@ -71,15 +67,8 @@ class EmbeddingWhole:
         return [(answer.done(), body)]
 
 
-class EmbeddingEvents:
+class EmbeddingEvents(AtTheEnd):
     """The vectors at the end, without bytes."""
-
-    def __init__(self) -> None:
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         answer, body = embedded(self._body)

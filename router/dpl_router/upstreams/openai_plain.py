@@ -18,11 +18,10 @@ from dpl_router.upstreams.openai_chunks import (
     WholeChoice,
     is_error,
     logprobs_of,
-    raw,
     text_of,
 )
 from dpl_router.upstreams.openai_stream import CHUNK_OBJECT, StreamDecoder
-from dpl_router.upstreams.whole import Collected, told
+from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, told
 
 Read = TypeVar("Read", Whole, Outline)
 
@@ -35,33 +34,20 @@ def completed(body: Collected, decode: Callable[[bytes], Read]) -> tuple[Read, b
     return whole, data
 
 
-class PlainDecoder:
+class PlainDecoder(AtTheEnd):
     """One piece at the end: Done, with the whole JSON as its bytes."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         whole, body = completed(self._body, OUTLINE.decode)
-        if whole.model != self._model:
-            body = msgspec.json.encode({**FIELDS.decode(body), "model": raw(self._model)})
-        return [(done_of(whole), body)]
+        return [(done_of(whole), echoed(body, whole.model, self._model))]
 
 
-class PlainEvents:
+class PlainEvents(AtTheEnd):
     """The events of the first choice at the end, without bytes."""
-
-    def __init__(self) -> None:
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         whole, body = completed(self._body, WHOLE.decode)
@@ -81,16 +67,12 @@ class PlainEvents:
         return [*pieces, (done_of(whole), None)]
 
 
-class WholeAsStream:
+class WholeAsStream(AtTheEnd):
     """A plain answer where a stream was asked for becomes a stream of one chunk."""
 
     def __init__(self, stream: StreamDecoder) -> None:
+        super().__init__()
         self._stream = stream
-        self._body = Collected()
-
-    def feed(self, data: bytes) -> Sequence[Piece]:
-        self._body.add(data)
-        return ()
 
     def end(self) -> Sequence[Piece]:
         whole, body = completed(self._body, WHOLE.decode)

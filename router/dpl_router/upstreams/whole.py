@@ -3,10 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from dpl_router.conversation import Piece
 from dpl_router.errors import UpstreamRefused
 from dpl_router.upstreams.complaint import complaint
-from dpl_router.upstreams.openai_chunks import MALFORMED, without_lone_surrogates
+from dpl_router.upstreams.openai_chunks import (
+    FIELDS,
+    MALFORMED,
+    raw,
+    without_lone_surrogates,
+)
 from dpl_router.upstreams.sse import valid
 
 PLAIN_LIMIT = 32 * 1024 * 1024
@@ -43,6 +50,24 @@ class Collected:
             return readable(decode, body)
         except MALFORMED:
             raise UpstreamRefused(told(f"no {what}", body), 200) from None
+
+
+class AtTheEnd:
+    """A decoder that hands out nothing before the end of its answer: its `end` reads `_body`."""
+
+    def __init__(self) -> None:
+        self._body = Collected()
+
+    def feed(self, data: bytes) -> Sequence[Piece]:
+        self._body.add(data)
+        return ()
+
+
+def echoed(body: bytes, said: str | None, model: str) -> bytes:
+    """`body` with the name that the client used; as it is where it `said` that one."""
+    if said == model:
+        return body
+    return msgspec.json.encode({**FIELDS.decode(body), "model": raw(model)})
 
 
 def readable(decode: Callable[[bytes], Read], data: bytes) -> tuple[Read, bytes]:
