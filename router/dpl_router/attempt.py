@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from msgspec import Struct
-
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece
 from dpl_router.errors import (
     BadRequest,
@@ -67,30 +65,37 @@ def joined(pieces: Sequence[Piece]) -> bytes:
     return b"".join([raw for _, raw in pieces if raw])
 
 
-class Attempt(Struct, eq=False):
+class Attempt:
     """One call at one node; in the book from its start until it is `finished`, once."""
 
-    id: str
-    node: NodeClient
-    model: str
-    stream: UpstreamStream
-    gone: Gone
-    started: float
-    told: float
-    """When the core heard of its tokens last."""
-    first_at: float | None = None
-    last_at: float = 0.0
-    tokens: int = 0
-    done: Done | None = None
-    media: str = ""
-    """The content type of the node's answer, as it said it."""
-    finished: bool = False
-    hurried: bool = False
-    """It had too little time for its silence to say anything of the node."""
-    _decoder: Decoder | None = None
-
-    def __post_init__(self) -> None:
-        self.gone.add_done_callback(self._hang_up)
+    def __init__(
+        self,
+        id: str,
+        node: NodeClient,
+        model: str,
+        stream: UpstreamStream,
+        gone: Gone,
+        started: float,
+    ) -> None:
+        self.id = id
+        self.node = node
+        self.model = model
+        self.stream = stream
+        self.gone = gone
+        self.started = started
+        self.told = started
+        """When the core heard of its tokens last."""
+        self.first_at: float | None = None
+        self.last_at = 0.0
+        self.tokens = 0
+        self.done: Done | None = None
+        self.media = ""
+        """The content type of the node's answer, as it said it."""
+        self.finished = False
+        self.hurried = False
+        """It had too little time for its silence to say anything of the node."""
+        self._decoder: Decoder | None = None
+        gone.add_done_callback(self._hang_up)
 
     def close(self) -> None:
         """Let go of the node: at once where the answer is not whole."""

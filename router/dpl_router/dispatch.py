@@ -229,7 +229,7 @@ class Dispatcher:
         patience = self._patience(call, node, model, snapshot, now)
         stream = node.send(chat, own, first_byte=patience)
         id_ = f"{demand.id}.{len(demand.excluded)}" if demand.excluded else demand.id
-        attempt = Attempt(id_, node, own, stream, call.gone, now, now)
+        attempt = Attempt(id_, node, own, stream, call.gone, now)
         if patience < LEAST_PATIENCE:
             attempt.hurried = patience < self.timeouts.first_token / 4
         self._running.add(attempt)

@@ -36,9 +36,10 @@ class Alike:
         if end < self._begin or not data.startswith(self._head):
             return None
         inside, size = data[self._begin : end], end + self._behind
+        text = inside.decode() if inside.isascii() else "\n"
+        if text.isprintable() and '"' not in text and "\\" not in text:  # nearly always
+            return text, 1, size
         if TEXT.fullmatch(inside) is not None:
-            if inside.isascii() and b"\\" not in inside:  # nearly always
-                return inside.decode(), 1, size
             return (_string(b'"' + inside + b'"'), 1, size) if sound(inside) else None
         # By the end of an event, then looked at whole: `split` studies a long separator, such as
         # what stands between two texts, anew at every place.
