@@ -107,7 +107,9 @@ class Attempt:
 
     async def first(self, chat: ChatRequest) -> Sequence[Piece]:
         """The first events. Raises: DplError, as the dialect reads what came instead."""
-        head = await self.stream.head()
+        stream = self.stream
+        while (head := stream.came) is None:
+            await stream.news()  # `stream.head` without its coroutine
         if head.status != 200:
             head = await self._second(chat, head)
         self.media = head.headers.get("content-type", "")
@@ -230,15 +232,18 @@ def retry_reason(error: DplError) -> RetryReason | None:
 
 def outcome_of(attempt: Attempt, error: DplError | None) -> Outcome:
     """What the scheduler learns from an attempt."""
-    timings = attempt.done.timings if attempt.done is not None else None
+    done, tokens = attempt.done, attempt.tokens
+    timings = done.timings if done is not None else None
+    if done is not None and done.usage is not None:
+        tokens = done.usage.completion_tokens or tokens  # of a plain answer nothing was counted
     if error is None and timings is None:
-        return Outcome(DONE, attempt.tokens)
+        return Outcome(DONE, tokens)
     kind, failure, retry_after = _kind(attempt, error)
     if timings is None:
-        return Outcome(kind, attempt.tokens, failure, retry_after)
+        return Outcome(kind, tokens, failure, retry_after)
     return Outcome(
         kind,
-        attempt.tokens,
+        tokens,
         failure,
         retry_after,
         prompt_evaluated=timings.prompt_evaluated,

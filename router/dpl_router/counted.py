@@ -34,9 +34,9 @@ class Counted:
     def _usage(self, metrics: ModelMetrics, usage: Usage, attempt: Attempt) -> None:
         if usage.truncated:
             self._metrics.node_model(attempt.node.name, attempt.model).prompt_truncated.inc()
-        if usage.prompt_tokens:
-            metrics.input_tokens.inc(usage.prompt_tokens)
-        if usage.completion_tokens:
-            metrics.output_tokens.inc(usage.completion_tokens)
+        if usage.prompt_tokens and usage.prompt_tokens > 0:
+            metrics.input_tokens.value += usage.prompt_tokens
+        if usage.completion_tokens and usage.completion_tokens > 0:
+            metrics.output_tokens.value += usage.completion_tokens
         if usage.cached_tokens:
             metrics.cached_tokens.inc(usage.cached_tokens)

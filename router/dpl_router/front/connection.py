@@ -9,6 +9,7 @@ node at work.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol, cast
 
 import structlog
@@ -18,6 +19,7 @@ from dpl_router.errors import ClientGone
 from dpl_router.front.exchange import Exchange
 from dpl_router.front.head import Header, Refused, read_head, without_wish
 from dpl_router.front.limits import Limits
+from dpl_router.outbox import Outbox
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -33,6 +35,7 @@ class House(Protocol):
     now: float
     """Monotonic, a second old at most."""
     running: set[Exchange]
+    outbox: Outbox
 
     def prefix(self, status: int) -> bytes: ...
 
@@ -49,7 +52,7 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     """There from `connection_made` on, so before any other call."""
     write: Callable[[bytes], None]
-    """The transport's own: what is written in one turn of the loop leaves together at its end."""
+    """Into the outbox that all connections share."""
 
     def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
         self._house = house
@@ -91,7 +94,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.write = self._transport.write
+        self.write = partial(self._house.outbox.put, self._transport)
         self._transport.set_write_buffer_limits(high=self.limits.write_ahead)
         client = transport.get_extra_info("peername")
         server = transport.get_extra_info("sockname")
@@ -133,6 +136,7 @@ class Connection(asyncio.Protocol):
         """The transport closes itself after this, when what is left to write has gone out."""
         if self._now is not None:
             self._transport.abort()
+        self._house.outbox.flush()
         self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -262,6 +266,7 @@ class Connection(asyncio.Protocol):
         exchange.ended = True
         self._now = None
         if exchange.started or (exchange.gone and not self._refusal):
+            self._house.outbox.flush()  # what was said before it broke
             self._transport.abort()
         else:
             self._say(self._refusal or 500)
@@ -290,6 +295,7 @@ class Connection(asyncio.Protocol):
     def _part(self, *, politely: bool) -> None:
         """Close. A client that still sends would lose our answer to a reset: it is heard out."""
         self._later.clear()
+        self._house.outbox.flush()
         if not politely or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._parting and not self._transport.is_closing():
@@ -341,6 +347,7 @@ class Connection(asyncio.Protocol):
         if self._now is not None:
             self._now.keep = False
         elif not self._parting:
+            self._house.outbox.flush()
             self._transport.close()
 
     def abort(self) -> None:

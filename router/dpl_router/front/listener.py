@@ -17,9 +17,13 @@ from dpl_router.front.connection import App, Connection
 from dpl_router.front.exchange import REASONS, Exchange
 from dpl_router.front.lifespan import Life
 from dpl_router.front.limits import Limits
+from dpl_router.outbox import Outbox
 
 
 class Listener:
+    outbox: Outbox
+    """There from `start` on."""
+
     def __init__(self, app: App, limits: Limits | None = None) -> None:
         self.app = app
         self.limits = limits or Limits()
@@ -42,6 +46,7 @@ class Listener:
             sock.close()
             raise
         self.now = time.monotonic()
+        self.outbox = Outbox(loop)
         self._looking = loop.create_task(self._look())
         self._server = await loop.create_server(
             lambda: Connection(self, loop), sock=sock, backlog=backlog
@@ -55,6 +60,7 @@ class Listener:
         for connection in tuple(self._connections):
             connection.finish()
         await self._ended(grace)
+        self.outbox.flush()
         for connection in tuple(self._connections):
             connection.abort()
         if self._looking is not None:

@@ -15,7 +15,6 @@ from dpl_router.scheduling.roster import Roster
 from dpl_router.scheduling.speed import OUTPUT_PRIOR, Output
 from dpl_router.scheduling.types import (
     Config,
-    Decision,
     Demand,
     Failure,
     NodeConfig,
@@ -60,11 +59,8 @@ class Core:
         queue = queues.waiting(model, self._roster.models) if queues.claims else ()
         return self._roster.view(model, queue, mean, now)
 
-    def decide(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
-        return decide(demand, snapshot, now)
-
-    def explain(self, demand: Demand, snapshot: Snapshot, now: float) -> Decision:
-        return explain(demand, snapshot, now)
+    decide = staticmethod(decide)
+    explain = staticmethod(explain)
 
     def head(self, model: str) -> str | None:
         return next(iter(self._queues.waiting(model, self._roster.models)), None)

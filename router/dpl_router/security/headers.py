@@ -90,10 +90,10 @@ class FrontDoor:
         self._prefix = secrets.token_hex(6)
         self._numbers = count(1)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """No coroutine of its own, since it has nothing to do once the door is passed."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         state, listed = scope.setdefault("state", {}), scope["headers"]
         headers = state.get("headers")
         if headers is None:
@@ -107,13 +107,11 @@ class FrontDoor:
         host = headers.get(b"host", b"")
         several = len(headers) != len(listed) and _hosts_in(listed) > 1
         if several or not (host in self._hosts.seen or self._hosts.welcome(host)):
-            await self._refuse(scope["path"], host, _decorated(send, request_id.encode()))
-            return
+            return self._refuse(scope["path"], host, _decorated(send, request_id.encode()))
         hot = self._hot.get(scope["path"])
         if hot is not None:
-            await hot(scope, receive, send)
-        else:
-            await self._app(scope, receive, _decorated(send, request_id.encode()))
+            return hot(scope, receive, send)
+        return self._app(scope, receive, _decorated(send, request_id.encode()))
 
     async def _refuse(self, path: str, host: bytes, send: Send) -> None:
         name = host.decode("latin-1")[:100]

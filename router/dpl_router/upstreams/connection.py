@@ -13,6 +13,8 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from dpl_router.outbox import Outbox
+
 BIG_BODY = 64 * 1024
 """Bytes; from here on a request's body is not copied behind its head, and leaves at once."""
 
@@ -60,9 +62,10 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     """There from `connection_made` on, so before any other call."""
 
-    def __init__(self, keeper: Keeper, quiet_limit: int) -> None:
+    def __init__(self, keeper: Keeper, outbox: Outbox, quiet_limit: int) -> None:
         """`quiet_limit`: bytes that may come without a byte of body (heads, trailers)."""
         self._keeper = keeper
+        self._outbox = outbox
         self._quiet_limit = quiet_limit
         self._bodies: list[bytes] = []
         """Of the piece that is being read: told as one, however many chunks it was."""
@@ -92,7 +95,7 @@ class Connection(asyncio.Protocol):
     def send(self, head: bytes, body: bytes, sink: Sink) -> None:
         self._sink = sink
         if len(body) < BIG_BODY:
-            self._transport.write(head + body)
+            self._outbox.put(self._transport, head + body)
         else:
             # With marks so low the loop tells us while bytes of the request are still ours. Not 0:
             # asyncio's TLS would say "paused" with nothing to write.
@@ -118,8 +121,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # What is smaller leaves at the end of the turn of the loop, with all that is sent in it:
-        # to wake a server on this machine for each costs more than the writing.
         self._transport.set_write_buffer_limits(high=BIG_BODY, low=0)
 
     def pause_writing(self) -> None:

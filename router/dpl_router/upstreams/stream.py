@@ -98,7 +98,8 @@ class UpstreamStream:
         self._last_data: float | None = None
         self._finish_by: float | None = None
         self._sent_whole = self._over = self._held = False
-        self._head: Head | None = None
+        self.came: Head | None = None
+        """The head, once it is here."""
         self._chunks: list[bytes] = []
         self._size = 0
         self._error: DplError | None = None
@@ -113,11 +114,16 @@ class UpstreamStream:
         return self._timeouts
 
     async def head(self) -> Head:
-        while self._head is None:
-            if self._error is not None:
-                raise self._error
-            await self._wait()
-        return self._head
+        """The status line and the headers. Raises: DplError."""
+        while self.came is None:
+            await self.news()
+        return self.came
+
+    def news(self) -> asyncio.Future[None]:
+        """To be awaited at once: until something has come. Raises: DplError, where nothing will."""
+        if self._error is not None:
+            raise self._error
+        return self._wait()
 
     def take(self) -> bytes:
         """What has arrived since the last take; empty if nothing."""
@@ -283,7 +289,7 @@ class UpstreamStream:
     # The sink.
 
     def head_came(self, status: int, headers: Mapping[str, str]) -> None:
-        self._head = Head(status, headers)
+        self.came = Head(status, headers)
         if self._waiter is not None:
             self._wake()
 

@@ -18,6 +18,7 @@ import ssl
 from collections.abc import Mapping
 
 from dpl_router.errors import UpstreamUnreachable
+from dpl_router.outbox import Outbox
 from dpl_router.upstreams.base import Request
 from dpl_router.upstreams.connection import Connection, spoken
 from dpl_router.upstreams.origin import Origin
@@ -69,6 +70,7 @@ class NodePool:
         self._active: set[UpstreamStream] = set()
         self._closed = False
         self._known_loop: asyncio.AbstractEventLoop | None = None
+        self._outbox: Outbox | None = None
 
     @property
     def active(self) -> int:
@@ -155,9 +157,10 @@ class NodePool:
 
     async def _open(self, stream: UpstreamStream) -> None:
         name = self.origin.host if self._tls is not None else None
+        outbox = self._outbox = self._outbox or Outbox(self._loop())
         try:
             _, connection = await self._loop().create_connection(
-                lambda: Connection(self, self._limits.head),
+                lambda: Connection(self, outbox, self._limits.head),
                 self.origin.host,
                 self.origin.port,
                 ssl=self._tls,
