@@ -50,12 +50,14 @@ bench: $(READY) ## the data path beside nginx, in the same run
 
 render: $(READY) ## write the generated files anew
 	@$(BIN)/dpl config schema > nodes.schema.json
+	@$(BIN)/python -m tests.catalogue
 
 clients: $(READY) $(CLIENTS:=/.ready) ## run every client and write the table in docs/clients.md anew
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser
 	@$(BIN)/python -m tests.clients.table
 
-recordings: $(READY) ## every parser over recordings (make recordings RECORDINGS=folder)
+recordings: $(READY) ## every parser and rule over recordings (make recordings RECORDINGS=folder)
+	@$(BIN)/dpl stack fetch --parts-dir $(PARTS)
 	@$(BIN)/python -m tests.recordings_run "$(RECORDINGS)"
 
 lock: $(READY) ## resolve the lock files anew (needs uv)

@@ -92,21 +92,21 @@ class ModelFamilies:
             PER_TOKEN,
         )
         self.queue_wait = page.buckets(
-            "dpl_router_queue_wait_seconds", "Wait before dispatch.", ["model"], FIRST_TOKEN
+            "dpl_router_queue_wait_seconds", "Wait for a node.", ["model"], FIRST_TOKEN
         )
         self.tokens = page.counts(
             "dpl_router_tokens_total", "Tokens as the server reported.", ["model", "direction"]
         )
         self.decisions = page.counts(
-            "dpl_router_scheduling_decisions_total", "Why this node.", ["model", "reason"]
+            "dpl_router_scheduling_decisions_total", "Why that node.", ["model", "reason"]
         )
         self.rejections = page.counts(
-            "dpl_router_scheduling_rejections_total", "Why none.", ["model", "reason"]
+            "dpl_router_scheduling_rejections_total", "Why no node.", ["model", "reason"]
         )
         self.retries = page.counts(
             "dpl_router_retries_total", "Retries before the first byte.", ["model", "reason"]
         )
-        self.queue_depth = page.levels("dpl_router_queue_depth", "Waiting for a node.", ["model"])
+        self.queue_depth = page.levels("dpl_router_queue_depth", "Waiting requests.", ["model"])
         self.queue_limit = page.levels("dpl_router_queue_limit", "Places in the queue.", ["model"])
 
 
@@ -140,7 +140,7 @@ class NodeFamilies:
 
     def __init__(self, page: Page) -> None:
         self.requests = page.counts(
-            "dpl_router_upstream_requests_total", "Attempts per node.", ["node", "outcome"]
+            "dpl_router_upstream_requests_total", "Attempts at a node.", ["node", "outcome"]
         )
         self.first_token = page.sums(
             "dpl_router_upstream_ttft_seconds", "First token by node.", ["node"]
@@ -227,10 +227,10 @@ class ViewMetrics:
             "dpl_router_load_snapshot_timestamp_seconds",
             "Newest sample time in the view in use; 0 before the first view.",
         )
-        self.snapshot_nodes = page.level("dpl_router_load_snapshot_nodes", "Nodes in it.")
+        self.snapshot_nodes = page.level("dpl_router_load_snapshot_nodes", "Nodes in that view.")
         self._mode = Enum(
             "dpl_router_scheduling_mode",
-            "Mode now.",
+            "1 for the way in which the fleet is known now.",
             states=get_args(Mode),
             registry=page.registry,
         )
@@ -289,7 +289,7 @@ class RouterMetrics:
             "0 while a bad nodes.yaml is refused and the old one kept.",
         )
         self.config_reloaded.set(1)
-        Info("dpl_router_build", "Build.", registry=registry).info(
+        Info("dpl_router_build", "Which router this is.", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )
 

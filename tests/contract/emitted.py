@@ -4,8 +4,9 @@ import io
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 from wsgiref.types import WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 
@@ -16,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dpl_exporter.app import Exporter, create_app
 from dpl_exporter.collectors import COLLECTORS
 from dpl_exporter.settings import load
-from dpl_router.metrics import RouterMetrics
+from dpl_router.metrics import LoadCause, RetryReason, Route, RouterMetrics
 from dpl_router.scheduling.types import Reason, Rejection
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
@@ -36,18 +37,25 @@ def labels_of(families: Iterable[Metric]) -> Labels:
 
 def router_metrics() -> Labels:
     """Of a router that has seen everything once."""
+    return labels_of(router_registry().collect())
+
+
+def router_registry() -> CollectorRegistry:
+    """Everything was seen once, so each family shows its labels, and what they may say."""
     registry = CollectorRegistry()
     metrics = RouterMetrics(registry)
     metrics.know_models(["m"])
     metrics.show_identities([])
-    metrics.node("n").reloads["cold"].inc()
-    handle = metrics.model("m")
-    handle.decisions[Reason.WARM].inc()
-    handle.rejections[Rejection.FULL].inc()
-    handle.retries["connect"].inc()
+    metrics.node("n").reloads.from_the_start(get_args(LoadCause))
+    routes: Sequence[Route] = get_args(Route)
+    for route in routes:
+        handle = metrics.model("m", route)
+        handle.decisions.from_the_start(Reason)
+        handle.rejections.from_the_start(Rejection)
+        handle.retries.from_the_start(get_args(RetryReason))
     metrics.show_book({("n", "m"): 1}, circuits={"n": 0}, queues={"m": (0, 1)})
     metrics.view.query_seconds.labels("facts").observe(0.01)
-    return labels_of(registry.collect())
+    return registry
 
 
 def exporter_metrics() -> Labels:
@@ -55,14 +63,15 @@ def exporter_metrics() -> Labels:
     with FakeOpenAi() as llamacpp, FakeOllama() as ollama:
         loaded = httpx.post(f"{ollama.url}/api/generate", json={"model": "smollm2:135m"})
         loaded.raise_for_status()
-        found = [golden_metrics(), page_metrics(llamacpp.url), page_metrics(ollama.url)]
+        beside = [page_families(one.url) for one in (llamacpp, ollama)]
+    found = [golden_metrics(), *map(labels_of, beside)]
     return {
         name: frozenset().union(*(labels.get(name, ()) for labels in found))
         for name in {name for labels in found for name in labels}
     }
 
 
-def page_metrics(llm_url: str) -> Labels:
+def page_families(llm_url: str) -> Sequence[Metric]:
     """With one lease held and all network devices shown."""
     with tempfile.TemporaryDirectory() as folder:
         settings, _ = load(
@@ -73,7 +82,7 @@ def page_metrics(llm_url: str) -> Labels:
         exporter = create_app(settings)
         exporter.start()
         ask(exporter, "POST", "/lock", b'{"owner": "contract", "ttl_seconds": 60}')
-        return labels_of(text_string_to_metric_families(full_page(exporter)))
+        return list(text_string_to_metric_families(full_page(exporter)))
 
 
 def full_page(exporter: Exporter) -> str:
@@ -88,11 +97,19 @@ def full_page(exporter: Exporter) -> str:
 def golden_metrics() -> Labels:
     """What this machine may lack, as the golden pages of exporters on other platforms have it."""
     found: Labels = {}
-    for file in GOLDEN.glob("*.prom"):
-        page = re.sub(r" ~$", " 0", file.read_text("utf-8"), flags=re.MULTILINE)
-        for name, labels in labels_of(text_string_to_metric_families(page)).items():
+    for families in golden_pages().values():
+        for name, labels in labels_of(families).items():
             found[name] = found.get(name, frozenset()) | labels
     return found
+
+
+def golden_pages() -> Mapping[str, Sequence[Metric]]:
+    """Platform or LLM server -> the page of an exporter there; values that vary are 0."""
+    pages = {file.stem: file.read_text("utf-8") for file in sorted(GOLDEN.glob("*.prom"))}
+    return {
+        name: list(text_string_to_metric_families(re.sub(r"(?m) ~$", " 0", page)))
+        for name, page in pages.items()
+    }
 
 
 def ask(exporter: Exporter, method: str, path: str, body: bytes = b"") -> bytes:

@@ -57,6 +57,6 @@ def test_the_examples_in_nodes_yaml_are_right_once_uncommented(tmp_path: Path) -
 
     inventory = load(path, environ={"DPL_API_KEY": "k"})
 
-    assert [node.name for node in inventory.nodes] == ["local", "gpu-1", "mac-mini"]
+    assert [node.name for node in inventory.nodes] == ["local", "gpu-1", "mac-mini", "rented"]
     assert inventory.nodes[1].api_key == "x"
     assert inventory.router == RouterOptions()

@@ -11,6 +11,9 @@ import yaml
 from dpl_router.telemetry import direct, queries
 from tests.contract.emitted import exporter_metrics, router_metrics
 from tests.contract.promql import Use, uses
+from tests.fakes.fleet_exporter import template
+from tests.fakes.fleet_laws import samples_of
+from tests.fakes.fleet_nodes import fleet
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +34,13 @@ FOREIGN = {
     r"prometheus_\w+": "Prometheus on itself",
     r"alertmanager_\w+": "Alertmanager on itself",
 }
+
+NOT_HERE = (
+    "dpl_node_memory_pressure_level",
+    "dpl_node_network_speed_bytes",
+    "dpl_node_temperature_celsius",
+)
+"""The exporter has them, and a Linux container shows none of them to it."""
 
 Metrics = Mapping[str, frozenset[str]]
 
@@ -153,3 +163,20 @@ def test_the_routers_own_series_get_no_node_from_their_job(emitted: Metrics) -> 
     """With a target label `node` Prometheus would rename the router's to `exported_node`."""
     assert "node" not in emitted["dpl_router_requests_total"]
     assert "node" in emitted["dpl_router_node_cordoned"]
+
+
+def test_a_simulated_exporter_says_only_what_a_real_one_says(emitted: Metrics) -> None:
+    """Else a dashboard is proved over series that nobody has. Its router's names are the real's."""
+    said = [sample for box in fleet(9, seed=1) for sample in samples_of(template(box))]
+    uses_of = [Use(name, frozenset(labels)) for name, labels in said if name not in NOT_HERE]
+    wrong = broken(uses_of, emitted)
+
+    assert not wrong, "\n".join(sorted(set(wrong)))
+
+
+@pytest.mark.parametrize("name", NOT_HERE)
+def test_what_a_container_lacks_is_in_the_exporter_all_the_same(name: str) -> None:
+    collectors = ROOT / "exporter" / "dpl_exporter" / "collectors"
+    sources = [file.read_text("utf-8") for file in collectors.glob("*.py")]
+
+    assert [source for source in sources if f'"{name}"' in source] != []

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.exporter.golden
 
-and look at what changed. What a GPU says is compared with its values; of the rest, whose values
-are this machine's, the series.
+and look at what changed. What a GPU or an LLM server says is compared with its values; of the rest,
+whose values are this machine's, the series.
 """
 
 import re
@@ -14,13 +14,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.exporter.gpu_platforms import PLATFORMS
+from tests.exporter.llm_servers import SERVERS, scrape_beside
 from tests.exporter.process import PATIENCE, running
 
 FOLDER = Path(__file__).with_name("golden")
 FLAGS = ("--no-collector.llm", "--network-ignore", "(?!)")
 """What a model server says is tested beside it; loopback is a network device that all have."""
-VARIES = re.compile(r"dpl_gpu_(energy_joules_total|xid_last_timestamp_seconds)\b")
-"""Values of GPUs that depend on the time."""
+TOLD = ("dpl_gpu_", "dpl_llm_")
+VARIES = re.compile(
+    r"dpl_gpu_(energy_joules_total|xid_last_timestamp_seconds)\b|dpl_llm_pro(be|cess)_"
+)
+"""Values of them that depend on the time."""
 HERE = re.compile(
     r'\b(arch|cpu_model|device|fstype|hostname|kernel|mountpoint|python|sensor|version)="[^"]*"'
 )
@@ -38,9 +42,9 @@ def masked(page: str) -> list[str]:
     for line in page.splitlines():
         if not line.startswith("#"):
             series, _, value = line.rpartition(" ")
-            of_gpu = line.startswith("dpl_gpu_")
-            series = series if of_gpu else HERE.sub(r'\1="~"', series)
-            line = f"{series} {value if of_gpu and not VARIES.match(line) else '~'}"
+            told = line.startswith(TOLD)
+            series = series if told else HERE.sub(r'\1="~"', series)
+            line = f"{series} {value if told and not VARIES.match(line) else '~'}"
         if line not in lines:  # two disks are one line
             lines.append(line)
     return lines
@@ -60,6 +64,11 @@ def scrape(platform: str, folder: Path) -> str:
         return exporter.metrics()
 
 
+def page_of(name: str, folder: Path) -> str:
+    """Of a platform, or beside an LLM server."""
+    return scrape_beside(name) if name in SERVERS else scrape(name, folder)
+
+
 def differences(golden: Iterable[str], found: Iterable[str]) -> list[str]:
     """Lines that are in one of them only, but for those that a machine may lack."""
     expected, got = set(golden), set(found)
@@ -73,9 +82,9 @@ def may_be_missing(line: str) -> bool:
 
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
-    for platform in PLATFORMS:
+    for platform in (*PLATFORMS, *SERVERS):
         with tempfile.TemporaryDirectory() as folder:
-            lines = masked(scrape(platform, Path(folder)))
+            lines = masked(page_of(platform, Path(folder)))
         file = FOLDER / f"{platform}.prom"
         file.write_text("\n".join(lines) + "\n", "utf-8")
         print(f"{file.name}: {sum(not line.startswith('#') for line in lines)} series")

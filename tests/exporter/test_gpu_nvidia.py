@@ -268,7 +268,7 @@ def test_foreign_memory_is_of_processes_that_are_no_model_server(tmp_path: Path)
     gib = 1 << 30
     with sleeper(tmp_path, "ollama") as llm, sleeper(tmp_path, "game") as game:
         both = f"{game}:{gib}"
-        card = {**RTX_4090, "compute": f"{llm}:{4 * gib} {both}", "graphics": both}
+        card = {**RTX_4090, "compute": f"{llm}:{9 * gib} {both}", "graphics": both}
         with exporter_with(tmp_path, card) as (exporter, gpus):
             told = exporter.page()
             gpus.say({"0.graphics": "", "0.compute": f"{llm}:- {game}:-"})

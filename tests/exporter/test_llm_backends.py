@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.exporter.probe import Probe, loaded
-from tests.exporter.values import by, labels, only
+from tests.exporter.values import Values, by, labels, only
 from tests.fakes.llm_status import (
     LMSTUDIO_OTHERWISE,
     Said,
@@ -15,7 +15,6 @@ from tests.fakes.llm_status import (
     recorded,
     say,
     status_server,
-    vllm_answers,
 )
 
 SAME_WEIGHTS = {"smollm2:135m", "smol-tools:latest", "smol-think:latest", "smol-insert:latest"}
@@ -40,6 +39,7 @@ def test_ollama_lists_what_is_installed_with_an_explicit_zero() -> None:
         "digest": "0d3b8bdea143",
         "weights": "941f309b54ca",
     }
+    assert info["tiny-bert:latest"]["quantization"] == "", "`unknown` is no quantisation"
     assert by(values, "dpl_llm_model_size_bytes", "model")["smol-tools:latest"] == 98363045.0
     assert by(values, "dpl_llm_model_context_max_tokens", "model")["smollm2:135m"] == 8192.0
     for absent in ("requests_running", "requests_waiting", "model_memory_bytes"):
@@ -89,6 +89,26 @@ def test_ollama_is_asked_for_weights_once_per_digest() -> None:
     assert len(asked) == 1
 
 
+def test_ollama_is_not_asked_at_each_page_for_what_it_cannot_show() -> None:
+    with status_server(ollama_answers()) as server:
+        path = "/api/show smollm2:135m"
+        shown, server.answers[path] = server.answers[path], say({"error": "broken file"}, 500)
+        probe = Probe(server.url)
+        probe.values()
+        unknown = probe.values()
+        server.answers[path] = shown
+        probe.wall += 301.0
+        known = probe.values()
+        asked = server.asked.count(path)
+
+    def weights(values: Values) -> str:
+        info = {dict(key)["model"]: dict(key) for key in values["dpl_llm_model_info"]}
+        return info["smollm2:135m"]["weights"]
+
+    assert (weights(unknown), weights(known)) == ("", "941f309b54ca")
+    assert asked == 2
+
+
 def test_ollama_a_digest_that_is_gone_is_forgotten() -> None:
     """A machine on which models are tried for a year would remember them all."""
     with status_server(ollama_answers()) as server:
@@ -115,6 +135,9 @@ def test_ollama_loads_and_unloads_that_are_seen_are_counted_from_zero() -> None:
     assert set(by(first, "dpl_llm_model_unloads_total", "model").values()) == {0.0}
     assert by(values, "dpl_llm_model_loads_total", "model")["gemma3:270m"] == 1.0
     assert by(values, "dpl_llm_model_unloads_total", "model")["gemma3:270m"] == 2.0
+    assert sum(by(values, "dpl_llm_model_loads_total", "model").values()) == 3.0, (
+        "names of the same weights are one load"
+    )
 
 
 def test_ollama_a_deleted_model_vanishes_and_a_cloud_model_is_not_on_this_node() -> None:
@@ -215,7 +238,7 @@ def test_llamacpp_behind_a_key_still_tells_its_models() -> None:
 def test_llamacpp_that_is_silent_in_a_long_prefill_is_no_failure() -> None:
     """Its decoding loop answers /metrics between two batches only."""
     with status_server(llamacpp_answers()) as server:
-        probe = Probe(server.url, budget=1.0)
+        probe = Probe(server.url, budget=0.5)
         probe.values()
         server.answers["/metrics"] = Said(b"", after=5.0)
         kept = probe.values()
@@ -234,36 +257,6 @@ def test_llamacpp_that_loads_is_not_up() -> None:
         values = Probe(server.url).failed()
 
     assert values["dpl_llm_up"] == {labels(backend="unknown"): 0.0}
-
-
-def test_vllm_tells_models_context_and_version_and_leaves_requests_to_its_own_metrics() -> None:
-    with status_server(vllm_answers()) as server:
-        probe = Probe(server.url)
-        values = probe.values()
-
-    assert loaded(values) == {"tiny-random": 1.0}
-    assert only(values, "dpl_llm_model_context_tokens") == 512.0
-    assert values["dpl_llm_info"] == {labels(backend="vllm", version="0.32.0", api="openai"): 1.0}
-    assert "dpl_llm_requests_running" not in values
-    assert probe.slots.value() == 4
-    assert probe.collector.name == "llm_openai"
-
-
-def test_vllm_in_development_mode_and_sglang_tell_their_limit() -> None:
-    vllm = vllm_answers() | {"/server_info": say({"vllm_config": "max_num_seqs=256, x=1"})}
-    sglang = {
-        "/v1/models": say({"data": [{"id": "m", "owned_by": "sglang", "max_model_len": 2048}]}),
-        "/get_server_info": say({"version": "0.5.10", "max_running_requests": 48}),
-    }
-    with status_server(vllm) as server:
-        first = Probe(server.url)
-        first.values()
-    with status_server(sglang) as server:
-        second = Probe(server.url)
-        values = second.values()
-
-    assert (first.slots.value(), second.slots.value()) == (256, 48)
-    assert only(values, "dpl_llm_model_context_tokens") == 2048.0
 
 
 def test_what_a_server_of_an_openai_kind_lists_is_loaded() -> None:

@@ -128,11 +128,31 @@ def llamacpp_answers() -> dict[str, Said]:
 
 
 def vllm_answers() -> dict[str, Said]:
-    """A real vLLM 0.32.0."""
+    """A real vLLM 0.32.0, four requests running and three waiting."""
     return {
         "/v1/models": recorded("vllm/v1-models.json"),
         "/version": recorded("vllm/version.json"),
-        "/metrics": Said(b"vllm:num_requests_running 4.0\n", content_type="text/plain"),
+        "/metrics": recorded("vllm/metrics-gauges-busy.txt", content_type="text/plain"),
+    }
+
+
+SGLANG_PAGE = b"""# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{model_name="a/b-7b",tp_rank="0"} 3.0
+# TYPE sglang:num_queue_reqs gauge
+sglang:num_queue_reqs{model_name="a/b-7b",tp_rank="0"} 2.0
+# TYPE sglang:token_usage gauge
+sglang:token_usage{model_name="a/b-7b",tp_rank="0"} 0.25
+"""
+
+
+def sglang_answers() -> dict[str, Said]:
+    """Written from its documentation, with the names and labels that 0.5.10 gives its series."""
+    return {
+        "/v1/models": say(
+            {"data": [{"id": "a/b-7b", "owned_by": "sglang", "max_model_len": 2048}]}
+        ),
+        "/get_server_info": say({"version": "0.5.10", "max_running_requests": 48}),
+        "/metrics": Said(SGLANG_PAGE, content_type="text/plain"),
     }
 
 

@@ -156,7 +156,9 @@ def detect(calls: Calls) -> str:
             return owner
     if text(calls.told("/api/version"), "version"):
         return "ollama"
-    if isinstance(calls.told("/api/v0/models").get("data"), list):
+    if "data" not in listed and text(calls.told("/version"), "version"):
+        return "vllm"  # it wants a key for its list
+    if "data" in listed and isinstance(calls.told("/api/v0/models").get("data"), list):
         return "lmstudio"
     if isinstance(listed.get("data"), list):
         return "openai"

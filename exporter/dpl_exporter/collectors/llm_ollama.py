@@ -2,8 +2,9 @@
 
 Source: GET /api/version, /api/tags, /api/ps; POST /api/show once per digest. Nothing on its wire
 tells running or waiting requests. Names made from the same weights share one runner and /api/ps
-lists only the first of them: so a name is loaded when its *weights* are. The weights' digest is
-the blob in the FROM line of /api/show's modelfile.
+lists only the first of them: so a name is loaded when its *weights* are, while the runner's memory,
+loads and unloads are told of that first name alone, so that a sum counts it once. The weights'
+digest is the blob in the FROM line of /api/show's modelfile.
 """
 
 import re
@@ -15,11 +16,15 @@ from prometheus_client import Metric
 
 from dpl_exporter.collectors.answers import number, part, rows, text
 from dpl_exporter.collectors.models import Model, model_families
+from dpl_exporter.collectors.transitions import Transitions
 from dpl_exporter.errors import LlmBadAnswer, LlmError, LlmUnreachable
 from dpl_exporter.local_http import Calls
 
 FOR_EVER = 50 * 365 * 86400.0
 """keep_alive -1 gives an expiry in the year 2319: beyond this many seconds it is no time."""
+NOT_TOLD = "unknown"
+"""What it says of a file that does not tell its quantisation."""
+ASK_AGAIN = 300.0
 FROM_BLOB = re.compile(r"^FROM .*sha256[-:]([0-9a-f]{64})\s*$", re.MULTILINE)
 
 
@@ -30,15 +35,6 @@ class Shown:
     weights: str
     """Hex digest; empty where the modelfile names none."""
     context_max: float | None
-
-
-@dataclass(slots=True)
-class Seen:
-    """A name's transitions since the exporter started."""
-
-    loaded: bool
-    loads: int = 0
-    unloads: int = 0
 
 
 class OllamaBackend:
@@ -52,7 +48,9 @@ class OllamaBackend:
     def __init__(self, environment: Mapping[str, str], wall: Callable[[], float]) -> None:
         self._wall = wall
         self._shown: dict[str, Shown] = {}
-        self._seen: dict[str, Seen] = {}
+        self._mute: dict[str, float] = {}
+        """Digest that it could not show -> when it was asked."""
+        self._transitions = Transitions()
         self.version = ""
         parallel = environment.get("OLLAMA_NUM_PARALLEL", "")
         self.slots: int | None = int(parallel[:6]) if parallel.isdigit() else 1
@@ -72,24 +70,26 @@ class OllamaBackend:
         running = rows(calls.get("/api/ps").mapping(), "models")
         here = set(map(_digest, tags))
         self._shown = {digest: shown for digest, shown in self._shown.items() if digest in here}
+        self._mute = {digest: since for digest, since in self._mute.items() if digest in here}
         self._ask_about(tags, calls)
-        models = self._models(tags, running)
-        return model_families(self.kind, models)
+        loaded = {text(row, "name"): number(row, "context_length") for row in running}
+        self._transitions.look(loaded, installed=[text(row, "name") for row in tags])
+        return model_families(self.kind, self._models(tags, running))
 
     def _ask_about(self, tags: list[Mapping[str, object]], calls: Calls) -> None:
         """Ask once per digest; where time runs out the rest is asked for at the next page."""
-        known = {digest: self._shown.get(digest) for digest in map(_digest, tags)}
         for row in tags:
-            if known.get(_digest(row)) is not None:
+            digest, now = _digest(row), self._wall()
+            if digest in self._shown or abs(now - self._mute.get(digest, 0.0)) < ASK_AGAIN:
                 continue
             try:
                 said = calls.post("/api/show", {"model": text(row, "name")}).mapping()
             except LlmUnreachable:
                 return
             except LlmError:
-                continue  # deleted in between, or a model that it cannot show
-            shown = read_show(said)
-            self._shown[_digest(row)] = known[_digest(row)] = shown
+                self._mute[digest] = now  # deleted in between, or a model that it cannot show
+                continue
+            self._shown[digest] = read_show(said)
 
     def _models(
         self, tags: list[Mapping[str, object]], running: list[Mapping[str, object]]
@@ -101,7 +101,6 @@ class OllamaBackend:
             name = text(row, "name")
             runner = by_name.get(name) or by_weights.get(self._weights(row))
             listed = by_name.get(name)
-            seen = self._transition(name, runner is not None)
             shown = self._shown.get(_digest(row))
             details = part(row, "details")
             models.append(
@@ -110,7 +109,7 @@ class OllamaBackend:
                     loaded=runner is not None,
                     family=text(details, "family"),
                     parameter_size=text(details, "parameter_size"),
-                    quantization=text(details, "quantization_level"),
+                    quantization=text(details, "quantization_level").removeprefix(NOT_TOLD),
                     digest=_digest(row)[:12],
                     weights=shown.weights[:12] if shown else "",
                     size=number(row, "size"),
@@ -119,29 +118,16 @@ class OllamaBackend:
                     context=number(runner, "context_length") if runner else None,
                     context_max=_context_max(shown, details),
                     expires=self._expires(runner) if runner else None,
-                    loads=seen.loads,
-                    unloads=seen.unloads,
+                    loads=self._transitions.loads(name),
+                    unloads=self._transitions.unloads(name),
                 )
             )
-        self._forget_all_but({model.name for model in models})
         return models
 
     def _weights(self, row: Mapping[str, object]) -> str:
         """The weights' digest; the manifest's own where nothing is known."""
         shown = self._shown.get(_digest(row))
         return (shown.weights if shown else "") or _digest(row)
-
-    def _transition(self, name: str, loaded: bool) -> Seen:
-        seen = self._seen.setdefault(name, Seen(loaded))
-        if loaded and not seen.loaded:
-            seen.loads += 1
-        elif seen.loaded and not loaded:
-            seen.unloads += 1
-        seen.loaded = loaded
-        return seen
-
-    def _forget_all_but(self, names: set[str]) -> None:
-        self._seen = {name: seen for name, seen in self._seen.items() if name in names}
 
     def _expires(self, row: Mapping[str, object]) -> float | None:
         """Seconds since 1970. It stands still during a request, so it may lie in the past."""

@@ -1,20 +1,29 @@
 """Servers that speak OpenAI's protocol: vLLM, SGLang, LM Studio, and any other.
 
-Source: GET /v1/models; what it lists is loaded (1). Their engine metrics stay theirs and are
-passed through at /metrics/<backend>. Beyond that, where it can be had: vLLM /version and
-/server_info (development mode only), SGLang /get_server_info, LM Studio /api/v0/models, which
-alone tells which of its models are loaded.
+Source: GET /v1/models; what it lists is loaded (1). Beyond that, where it can be had: vLLM /version
+and /server_info (development mode only), SGLang /get_server_info, the requests and the KV cache of
+both on their own /metrics (which is also passed through at /metrics/<backend>), LM Studio
+/api/v0/models, which alone tells which of its models are loaded.
+
+A server that wants a key for its list is up all the same; vLLM's page of metrics is open even then
+and names the model.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from prometheus_client import Metric
 
 from dpl_exporter.collectors.answers import number, rows, text, whole
+from dpl_exporter.collectors.engine_work import SGLANG, VLLM, EngineWork, Names, ask_page
 from dpl_exporter.collectors.models import Model, model_families
-from dpl_exporter.errors import LlmBadAnswer
+from dpl_exporter.collectors.transitions import Transitions
+from dpl_exporter.errors import LlmBadAnswer, LlmError
 from dpl_exporter.local_http import Calls
+
+WANTS_A_KEY = (401, 403)
 
 
 class OpenAiBackend:
@@ -32,10 +41,11 @@ class OpenAiBackend:
 
     def hello(self, calls: Calls) -> Mapping[str, object]:
         """Raises: LlmError."""
-        said = calls.get("/v1/models").mapping()
-        if not isinstance(said.get("data"), list):
-            raise LlmBadAnswer("/v1/models without a list of models")
-        return said
+        try:
+            return _listed(calls)
+        except LlmError:
+            self._asked = False  # it may come back as another version
+            raise
 
     def collect(self, hello: Mapping[str, object], calls: Calls) -> Iterable[Metric]:
         """Raises: LlmError."""
@@ -56,8 +66,43 @@ class OpenAiBackend:
         ]
 
 
-class VllmBackend(OpenAiBackend):
+def _listed(calls: Calls) -> Mapping[str, object]:
+    """Empty where it wants a key. Raises: LlmError."""
+    answer = calls.get("/v1/models")
+    if answer.status in WANTS_A_KEY:
+        return {}
+    said = answer.mapping()
+    if not isinstance(said.get("data"), list):
+        raise LlmBadAnswer("/v1/models without a list of models")
+    return said
+
+
+class EngineBackend(OpenAiBackend):
+    """vLLM or SGLang. Both count under the first of a model's names, and list them all."""
+
+    names: Names
+
+    def __init__(self, kind: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(kind)
+        self._work = EngineWork(monotonic)
+
+    def models(self, hello: Mapping[str, object], calls: Calls) -> list[Model]:
+        listed = super().models(hello, calls)
+        told = self._work.read(lambda: ask_page(calls, "/metrics", self.names))
+        if not hello:
+            listed = [Model(name=name, loaded=True) for name in told]
+        return [
+            replace(one, running=work.running, waiting=work.waiting, kv_cache=work.kv_cache)
+            if (work := told.get(one.name))
+            else one
+            for one in listed
+        ]
+
+
+class VllmBackend(EngineBackend):
     """Its slots are `max_num_seqs`, which only development mode tells on the wire."""
+
+    names = VLLM
 
     def learn(self, calls: Calls) -> None:
         self.version = text(calls.told("/version"), "version")
@@ -66,7 +111,9 @@ class VllmBackend(OpenAiBackend):
         self.slots = int(found[1]) if answer.status == 200 and found else None
 
 
-class SglangBackend(OpenAiBackend):
+class SglangBackend(EngineBackend):
+    names = SGLANG
+
     def learn(self, calls: Calls) -> None:
         said = calls.told("/get_server_info")
         self.version = text(said, "version")
@@ -78,11 +125,15 @@ class LmStudioBackend(OpenAiBackend):
 
     metrics_path = None
 
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._transitions = Transitions()
+
     def models(self, hello: Mapping[str, object], calls: Calls) -> list[Model]:
         own = rows(calls.told("/api/v0/models"), "data")
         if not own:
             return super().models(hello, calls)
-        return [
+        models = [
             Model(
                 name=text(row, "id"),
                 loaded=text(row, "state") == "loaded",
@@ -93,3 +144,4 @@ class LmStudioBackend(OpenAiBackend):
             )
             for row in own
         ]
+        return self._transitions.counted(models)

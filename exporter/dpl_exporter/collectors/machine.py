@@ -80,7 +80,7 @@ class MachineCollector(Collector):
             "dpl_node_boot_time_seconds", "When the machine started, since 1970.", machine.boot
         )
         for minutes, value in zip((1, 5, 15), machine.load or (), strict=False):
-            text = f"Run-queue average over {minutes} minutes."
+            text = f"Run-queue average over {minutes} min."
             yield from gauge(f"dpl_node_load{minutes}", text, value)
 
 

@@ -29,6 +29,8 @@ class Model:
     expires: float | None = None
     running: float | None = None
     waiting: float | None = None
+    kv_cache: float | None = None
+    """Part of it in use, 0 to 1."""
     loads: float | None = None
     unloads: float | None = None
 
@@ -51,7 +53,7 @@ def model_families(backend: str, models: Sequence[Model]) -> Iterable[Metric]:
             for one in models
         ],
     )
-    for name, help_text, pick in _VALUES:
+    for name, help_text, pick in VALUES:
         kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
         family = kind(f"dpl_llm_{name}", help_text, labels=["backend", "model"])
         for one in models:
@@ -62,7 +64,7 @@ def model_families(backend: str, models: Sequence[Model]) -> Iterable[Metric]:
             yield family
 
 
-_VALUES: tuple[tuple[str, str, Callable[[Model], float | None]], ...] = (
+VALUES: tuple[tuple[str, str, Callable[[Model], float | None]], ...] = (
     ("model_loaded", "1 loaded, 0 installed only.", lambda m: float(m.loaded)),
     ("model_size_bytes", "Size on disk.", lambda m: m.size),
     ("model_memory_bytes", "Memory in use.", lambda m: m.memory),
@@ -78,4 +80,5 @@ _VALUES: tuple[tuple[str, str, Callable[[Model], float | None]], ...] = (
     ("model_unloads_total", "Times it was seen to be unloaded.", lambda m: m.unloads),
     ("requests_running", "Requests that are computed now.", lambda m: m.running),
     ("requests_waiting", "Requests that wait in the server.", lambda m: m.waiting),
+    ("kv_cache_usage_ratio", "Part of the KV cache in use, 0 to 1.", lambda m: m.kv_cache),
 )

@@ -1,4 +1,4 @@
-"""A real exporter on each platform says what it said before, and says it well."""
+"""A real exporter on each platform and beside each LLM server says what it said before."""
 
 import inspect
 import re
@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from dpl_exporter.collectors import gpu_card
-from tests.exporter.golden import FOLDER, differences, masked, scrape
+from dpl_exporter.collectors import gpu_card, models
+from tests.exporter.golden import FOLDER, differences, masked, page_of
 from tests.exporter.gpu_platforms import PLATFORMS
+from tests.exporter.llm_servers import SERVERS
 from tests.fakes.programs import find_program
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("platform", [*PLATFORMS, *SERVERS])
 def test_a_platform_says_what_its_golden_page_says(platform: str, tmp_path: Path) -> None:
     """`python -m tests.exporter.golden` writes them anew."""
-    page = scrape(platform, tmp_path)
+    page = page_of(platform, tmp_path)
     checked = subprocess.run(
         [find_program("promtool"), "check", "metrics"],
         input=page,
@@ -31,10 +32,10 @@ def test_a_platform_says_what_its_golden_page_says(platform: str, tmp_path: Path
 
 
 def test_every_golden_page_belongs_to_a_platform() -> None:
-    assert {file.stem for file in FOLDER.glob("*.prom")} == set(PLATFORMS)
+    assert {file.stem for file in FOLDER.glob("*.prom")} == {*PLATFORMS, *SERVERS}
 
 
-def test_every_metric_of_a_gpu_stands_on_a_golden_page() -> None:
+def test_every_metric_of_a_gpu_or_a_model_stands_on_a_golden_page() -> None:
     """Else nothing would prove that it is ever told. What rules may name is read from them."""
     pages = "\n".join(file.read_text("utf-8") for file in FOLDER.glob("*.prom"))
     missing = [
@@ -45,7 +46,8 @@ def test_every_metric_of_a_gpu_stands_on_a_golden_page() -> None:
 
 
 def _names() -> list[str]:
-    return re.findall(r'^\s+\(?"(dpl_gpu_\w+)"', inspect.getsource(gpu_card), re.MULTILINE)
+    gpu = re.findall(r'^\s+\(?"(dpl_gpu_\w+)"', inspect.getsource(gpu_card), re.MULTILINE)
+    return [*gpu, "dpl_llm_model_info", *(f"dpl_llm_{name}" for name, _, _ in models.VALUES)]
 
 
 def test_a_changed_value_of_a_gpu_and_a_new_series_are_differences() -> None:
