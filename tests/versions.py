@@ -1,7 +1,8 @@
-"""promtool and amtool of newer Debians, for the tests: `python -m tests.versions` fetches them.
+"""What tests want of Debian beside the stack: promtool and amtool of newer ones, and node_exporter.
 
-Downloaded from the mirror that this machine's apt uses, unpacked into the parts folder, never
-installed. Where they cannot be had that is told, and the tests say which versions they ran with.
+`python -m tests.versions` fetches it, from the mirror that this machine's apt uses, and unpacks it
+into the parts folder; nothing is installed. What cannot be had is told, and the tests say which
+versions they ran with.
 """
 
 import os
@@ -10,7 +11,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from tests.fakes.programs import ROOT, find_program
 SUITES = {"trixie": "Prometheus 2.53, Alertmanager 0.28", "sid": "Prometheus 3, Alertmanager 0.33"}
 PACKAGES = ("promtool", "prometheus-alertmanager")
 PROGRAMS = ("promtool", "amtool")
+NODE_EXPORTER = "prometheus-node-exporter"
 SOURCES = Path("/etc/apt")
 PATIENCE = 300.0
 
@@ -52,13 +55,39 @@ def program(version: Version, name: str) -> str:
     return (version.promtool if name == "promtool" else version.amtool) or find_program(name)
 
 
+def parts() -> Path:
+    return Path(os.environ.get("DPL_PARTS_DIR", ROOT / ".parts"))
+
+
 def folder_of(suite: str) -> Path:
-    return Path(os.environ.get("DPL_PARTS_DIR", ROOT / ".parts")) / "versions" / suite
+    return parts() / "versions" / suite
 
 
 def fetch(suite: str) -> None:
     """Whole or not at all. Raises: CannotBeHad."""
-    target = folder_of(suite)
+    with unpacked(suite, *PACKAGES) as root:
+        folder_of(suite).mkdir(parents=True, exist_ok=True)
+        for each in PROGRAMS:
+            shutil.copy2(root / "usr/bin" / each, folder_of(suite) / each)
+
+
+def fetch_node_exporter() -> None:
+    """Where it is missing, of any Debian: its names have been the same for years.
+
+    Raises: CannotBeHad.
+    """
+    with suppress(FileNotFoundError):
+        find_program("node_exporter")
+        return
+    target = parts() / "usr/bin"
+    with unpacked(next(iter(SUITES)), NODE_EXPORTER) as root:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / "usr/bin" / NODE_EXPORTER, target / NODE_EXPORTER)
+
+
+@contextmanager
+def unpacked(suite: str, *packages: str) -> Iterator[Path]:
+    """Where they lie, as from /. Raises: CannotBeHad."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         work.chmod(0o755)  # apt downloads as a user of its own
@@ -67,12 +96,10 @@ def fetch(suite: str) -> None:
         for folder in ("lists/partial", "cache/archives/partial"):
             (work / folder).mkdir(parents=True)
         apt(work, "update")
-        apt(work, "download", *PACKAGES)
+        apt(work, "download", *packages)
         for package in work.glob("*.deb"):
             run(["dpkg", "-x", str(package), str(work / "root")], work)
-        target.mkdir(parents=True, exist_ok=True)
-        for each in PROGRAMS:
-            shutil.copy2(work / "root/usr/bin" / each, target / each)
+        yield work / "root"
 
 
 def source(suite: str) -> str:
@@ -121,6 +148,10 @@ def main() -> int:
                 print(f"not tried with {what} (Debian {suite}): {error}")
                 continue
         print(f"also tried with {what} (Debian {suite})")
+    try:
+        fetch_node_exporter()
+    except CannotBeHad as error:
+        print(f"node_exporter cannot be had, and a test needs it on PATH: {error}")
     return 0
 
 

@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-DEBIAN_NAMES = {"alertmanager": "prometheus-alertmanager"}
+DEBIAN_NAMES = {
+    "alertmanager": "prometheus-alertmanager",
+    "node_exporter": "prometheus-node-exporter",
+}
 
 
 def find_program(name: str) -> str:

@@ -10,20 +10,20 @@ from dpl_router.cli import client
 
 PATIENCE = 3700.0
 """Seconds; the router waits an hour at most, and answers then."""
-SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 class Time(click.ParamType[float]):
-    """Seconds, from a number or `500ms`, `30s`, `5m`, `1h`."""
+    """Seconds, from a number or `500ms`, `30s`, `5m`, `1h`, `7d`."""
 
     name = "time"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        parts = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value))
+        parts = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)", str(value))
         if parts is None:
             self.fail(f"{value!r} is no time; write it as 30, 30s, 5m or 1h", param, ctx)
         return float(parts[1]) * SECONDS[parts[2]]

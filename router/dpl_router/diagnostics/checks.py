@@ -221,8 +221,9 @@ class Doctor:
                 "warning",
                 None,
                 f"{name} is not the same on all nodes",
-                f"left out of it, since the others have other weights: {', '.join(sorted(nodes))}",
-                "pull it again there, or give it another name",
+                "left out of it, for other weights than most have, or than nodes.yaml pins: "
+                + ", ".join(sorted(nodes)),
+                "pull it again there, give it another name, or pin the right one in nodes.yaml",
             )
         for name, served in self._view.models(time.monotonic()).items():
             digests = {model.identity: node for node, model in served if model.identity is not None}

@@ -57,7 +57,7 @@ class DiagnosticsController(Controller):
         self, job: FromPath[str], view: NamedDependency[FleetView]
     ) -> list[dict[str, Any]]:
         """The nodes as http_sd wants them, the whole list each time. Raises: NotFound."""
-        return targets(view.inventory, job)
+        return targets(view.inventory, job, view.seen())
 
     @get("/api/prometheus/query")
     async def query(

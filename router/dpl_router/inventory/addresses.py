@@ -11,6 +11,7 @@ ENDPOINTS = re.compile(
 )
 EXPORTER_ENDPOINTS = re.compile(r"/(metrics|status|lock|unlock)$")
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
+EXAMPLE = "http://10.0.0.5:11434"
 METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
 METADATA_ADDRESSES = frozenset({"169.254.169.254", "100.100.100.200", "fd00:ec2::254"})
 
@@ -46,23 +47,27 @@ class Base:
         return address.is_link_local or str(address).partition("%")[0] in METADATA_ADDRESSES
 
 
-def base_url(text: str, endpoints: re.Pattern[str]) -> Base:
-    """Raises: BadAddress. The message never repeats a password."""
-    parts = _split(text)
-    host = _host(parts)
+def base_url(text: str, endpoints: re.Pattern[str], example: str = EXAMPLE) -> Base:
+    """`example` of what is meant stands in hints.
+
+    Raises: BadAddress. The message never repeats a password.
+    """
+    parts = _split(text, example)
+    host = _host(parts, example)
     path = parts.path.rstrip("/")
     short = endpoints.sub("", path).rstrip("/")
+    like = f"write it like :{example.rpartition(':')[2]}"
     try:
         port = "" if parts.port is None else f":{parts.port}"
     except ValueError:
-        raise BadAddress("the port is no number up to 65535", "write it like :11434") from None
+        raise BadAddress("the port is no number up to 65535", like) from None
     if port == ":0":
-        raise BadAddress("port 0 is no port to call", "write it like :11434")
+        raise BadAddress("port 0 is no port to call", like)
     shown = f"[{host}]" if ":" in host else host
     return Base(f"{parts.scheme}://{shown}{port}{short}", host, path[len(short) :])
 
 
-def _split(text: str) -> SplitResult:
+def _split(text: str, example: str) -> SplitResult:
     if re.search(r"[^\x21-\x7e]", text) or "\\" in text:
         raise BadAddress(
             "holds a blank or a letter that no url has", "write a foreign name as xn--..."
@@ -70,9 +75,9 @@ def _split(text: str) -> SplitResult:
     try:
         parts = urlsplit(text)
     except ValueError:
-        raise BadAddress("is no url", "write it like http://10.0.0.5:11434") from None
+        raise BadAddress("is no url", f"write it like {example}") from None
     if parts.scheme not in {"http", "https"} or not text.lower().startswith(f"{parts.scheme}://"):
-        raise BadAddress("is no http or https url", "write it like http://10.0.0.5:11434")
+        raise BadAddress("is no http or https url", f"write it like {example}")
     if "@" in parts.netloc:
         raise BadAddress(
             "holds a user name or password", 'take it out; a key goes into "api_key", as ${ENV}'
@@ -82,7 +87,7 @@ def _split(text: str) -> SplitResult:
     return parts
 
 
-def _host(parts: SplitResult) -> str:
+def _host(parts: SplitResult, example: str) -> str:
     host = parts.hostname or ""
     if ":" in host:
         address = _address(host)
@@ -94,7 +99,7 @@ def _host(parts: SplitResult) -> str:
             raise BadAddress("means every address, not a machine", "write [::1] for this one")
         return str(address)
     if not NAME.fullmatch(host):
-        raise BadAddress("has no proper host", "write it like http://10.0.0.5:11434")
+        raise BadAddress("has no proper host", f"write it like {example}")
     address = _address(host)
     if address is None:
         _refuse_disguise(host)

@@ -12,14 +12,22 @@ from dpl_router.inventory.addresses import (
     Base,
     base_url,
 )
-from dpl_router.inventory.aliases import checked
+from dpl_router.inventory.aliases import checked, untagged
 from dpl_router.inventory.document import Document, Place, read, spelled
 from dpl_router.inventory.mistakes import InventoryError
+from dpl_router.inventory.pages import ENGINE, engine_of, page
 from dpl_router.inventory.schema import LATER, SPELLINGS, json_schema
 from dpl_router.inventory.tls import authority, own
 from dpl_router.inventory.types import Inventory, Node, RouterOptions, Timeouts, Tls
 from dpl_router.inventory.validate import Words, validate
-from dpl_router.inventory.values import BadValue, existing, referenced, seconds, secret
+from dpl_router.inventory.values import (
+    BadValue,
+    existing,
+    first_digits,
+    referenced,
+    seconds,
+    secret,
+)
 
 EXPORTER_PORT = 8001
 LONGEST_LEASE = 300.0
@@ -71,7 +79,11 @@ class _Reader:
             defaults = Node(name="", url="", slots=slots, timeouts=router.timeouts)
             nodes.append(self._node(place, _mapping(entry), defaults))
         self._twice(nodes)
-        return Inventory(tuple(nodes), router, tuple(self._notes))
+        weights = {
+            untagged(model): first_digits(digest)
+            for model, digest in _mapping(top.get("weights")).items()
+        }
+        return Inventory(tuple(nodes), router, weights, tuple(self._notes))
 
     def _router(self, fields: Fields) -> RouterOptions:
         options = RouterOptions()
@@ -102,6 +114,7 @@ class _Reader:
             exporter=exporter,
             exporter_key=shown_key if exporter else None,
             exporter_ca=self._exporter_ca((*place, "exporter_tls"), fields),
+            metrics=self._pages((*place, "metrics"), fields),
             slots=_slots(fields["slots"]) if "slots" in fields else defaults.slots,
             models=tuple(fields.get("models") or ()),
             aliases=checked(self._document, (*place, "aliases"), fields.get("aliases") or {}),
@@ -119,20 +132,39 @@ class _Reader:
         text = fields.get(str(place[-1]))
         if not isinstance(text, str):
             return None
+        base = self._base(place, fields, lambda: base_url(text, endpoints))
+        if base is not None and base.cut:
+            self._note(place, f'"{base.cut}" is cut off: the base is {base.url}')
+        return base
+
+    def _base(self, place: Place, node: Fields, resolve: Callable[[], Base]) -> Base | None:
+        """An address of this node; None where it is none."""
         try:
-            base = base_url(text, endpoints)
+            base = resolve()
         except BadAddress as error:
             self._document.wrong(place, str(error), error.hint)
             return None
-        if base.guarded and not fields.get("allow_link_local"):
+        if base.guarded and not node.get("allow_link_local"):
             self._document.wrong(
                 place,
                 "is a link-local or metadata address",
                 "if a machine of yours really is there: allow_link_local: true",
             )
-        if base.cut:
-            self._note(place, f'"{base.cut}" is cut off: the base is {base.url}')
         return base
+
+    def _pages(self, place: Place, node: Fields) -> dict[str, str]:
+        pages: dict[str, str] = {}
+        for name, text in _mapping(node.get("metrics")).items():
+
+            def resolve(name: str = name, text: str = text) -> Base:
+                if name == ENGINE:
+                    engine_of(str(node.get("kind", "auto")))
+                return page(name, text)
+
+            base = self._base((*place, name), node, resolve)
+            if base is not None:
+                pages[name] = base.url
+        return pages
 
     def _exporter(self, place: Place, fields: Fields, url: Base | None) -> str | None:
         if fields.get("exporter") == "none":
@@ -206,6 +238,7 @@ class _Reader:
         names: dict[str, int] = {}
         urls: dict[str, str] = {}
         exporters: dict[str, str] = {}
+        pages: dict[str, str] = {}
         for index, node in enumerate(nodes):
             place: Place = ("nodes", index)
             if node.name and node.name in names:
@@ -219,6 +252,10 @@ class _Reader:
                 self._note((*place, "url"), f"is also the url of {urls[node.url]}: counted twice")
             elif node.exporter in exporters:
                 self._shared_exporter(place, node, exporters[node.exporter])
+            for name, url in node.metrics.items():
+                if pages.setdefault(url, node.name) != node.name:
+                    told = f"is also a page of {pages[url]}: what it tells is taken for both"
+                    self._note((*place, "metrics", name), told)
             names.setdefault(node.name, index)
             urls.setdefault(node.url, node.name)
             if node.exporter is not None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 ENV = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
-LATER = frozenset({"weight", "schedule", "metrics"})
+LATER = frozenset({"weight", "schedule"})
 SPELLINGS = {"llm_url": "url", "monitor_base_url": "exporter"}
 """What the project that DPL grew from called these fields."""
 
@@ -32,6 +32,8 @@ Kind = Literal["auto", "ollama", "openai", "llamacpp", "vllm", "sglang", "lmstud
 """What a node speaks: the one list in the router. CONTRIBUTING.md (a dialect) says what else a new
 kind needs; tests/contract/test_kinds.py holds them together."""
 AUTO, *SPOKEN = get_args(Kind)
+SILENT = frozenset({"ollama", "lmstudio"})
+"""Kinds whose servers have no metrics of their own."""
 
 
 class TimeoutFields(Struct, forbid_unknown_fields=True):
@@ -83,9 +85,41 @@ class DefaultFields(Struct, forbid_unknown_fields=True):
     slots: Slots = "auto"
 
 
+class MetricsFields(Struct, forbid_unknown_fields=True):
+    node: (
+        Annotated[
+            Text, Meta(description="node_exporter's address, like 10.0.0.5:9100, or its url.")
+        ]
+        | UnsetType
+    ) = UNSET
+    dcgm: (
+        Annotated[
+            Text, Meta(description="dcgm-exporter's address, like 10.0.0.5:9400, or its url.")
+        ]
+        | UnsetType
+    ) = UNSET
+    gpu: (
+        Annotated[
+            Text, Meta(description="nvidia_gpu_exporter's address, like 10.0.0.5:9835, or its url.")
+        ]
+        | UnsetType
+    ) = UNSET
+    engine: (
+        Annotated[
+            Text,
+            Meta(
+                description="Where the LLM server itself tells metrics: its address, like "
+                "10.0.0.5:8000, or its url."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
 ModelName = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")]
 """As servers write them: no blanks, ASCII."""
 Aliases = dict[ModelName, ModelName]
+Weights = dict[ModelName, Annotated[str, Meta(pattern=r"^(sha256[:-])?[0-9A-Fa-f]{12,64}$")]]
 Contexts = dict[ModelName, Annotated[int, Meta(ge=256, le=100_000_000)]]
 
 Labels = dict[
@@ -140,6 +174,16 @@ class NodeFields(Struct, forbid_unknown_fields=True):
             Meta(
                 description="PEM file of the authority that signed the exporter's certificate: "
                 "file:PATH, or ${ENV} that holds the path."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    metrics: (
+        Annotated[
+            MetricsFields,
+            Meta(
+                description="What tells of this machine already, for Prometheus to scrape: a "
+                "mapping of node, dcgm, gpu, engine."
             ),
         ]
         | UnsetType
@@ -210,8 +254,8 @@ class NodeFields(Struct, forbid_unknown_fields=True):
     allow_link_local: Annotated[
         bool,
         Meta(
-            description="Let url and exporter be link-local or a cloud's metadata address: "
-            "true or false."
+            description="Let url, exporter and metrics be link-local or a cloud's metadata "
+            "address: true or false."
         ),
     ] = False
 
@@ -275,6 +319,17 @@ class File(Struct, forbid_unknown_fields=True):
         Annotated[
             DefaultFields,
             Meta(description="What holds for nodes that do not say: a mapping of slots."),
+        ]
+        | UnsetType
+    ) = UNSET
+    weights: (
+        Annotated[
+            Weights,
+            Meta(
+                description="Which weights a model's name stands for, where nodes differ: the "
+                'sha256 of its weights or its first 12 digits, like {"qwen3:14b": "a8cc1361f314"}, '
+                "in quotes."
+            ),
         ]
         | UnsetType
     ) = UNSET

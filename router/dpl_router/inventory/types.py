@@ -42,6 +42,8 @@ class Node:
     """Base of the node's exporter; None = the node has none."""
     exporter_key: str | None = field(default=None, repr=False)
     exporter_ca: Path | None = None
+    metrics: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Name in `MetricsFields` -> url of the page."""
     slots: int | None = None
     """At most so many requests of ours at once; None = what the exporter says."""
     models: tuple[str, ...] = ()
@@ -75,5 +77,7 @@ class RouterOptions:
 class Inventory:
     nodes: tuple[Node, ...]
     router: RouterOptions = RouterOptions()
+    weights: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Model, untagged -> first 12 digits of the sha256 of the weights that its name stands for."""
     notes: tuple[str, ...] = ()
     """What was understood although it was not written quite so; one line each."""

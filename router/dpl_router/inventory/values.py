@@ -8,6 +8,8 @@ from pathlib import Path
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 7 * 86400.0
 MAX_SECRET = 64 * 1024
+DIGITS = 12
+"""Of a digest: what `dpl_llm_model_info` has in its label `weights`."""
 
 
 class BadValue(ValueError):
@@ -45,6 +47,11 @@ def secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
     if not re.fullmatch(r"[\x21-\x7e]+", text):
         raise BadValue(f"{reference} holds a blank, a line break or a letter beyond ASCII")
     return text
+
+
+def first_digits(digest: str) -> str:
+    """Of a sha256 of weights, as exporters tell it."""
+    return digest.lower().removeprefix("sha256").lstrip(":-")[:DIGITS]
 
 
 def referenced(reference: str, environ: Mapping[str, str]) -> str | None:

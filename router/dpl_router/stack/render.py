@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -54,15 +55,17 @@ def render_prometheus(
     document = read(folder / "prometheus.yml")
     document["rule_files"] = [str(folder / name) for name in document["rule_files"]]
     for alertmanagers in document["alerting"]["alertmanagers"]:
-        alertmanagers["static_configs"] = targets(addresses.alertmanager)
+        aim(alertmanagers, addresses.alertmanager)
+    viewer = tokens.viewer if tokens else None
     jobs = {job["job_name"]: job for job in document["scrape_configs"]}
-    jobs["prometheus"]["static_configs"] = targets(addresses.prometheus)
-    jobs["alertmanager"]["static_configs"] = targets(addresses.alertmanager)
-    jobs["dpl-router"]["static_configs"] = targets(addresses.router)
-    discovery = jobs["dpl-exporter"]["http_sd_configs"][0]
-    discovery["url"] = f"http://{addresses.router}/sd/prometheus/dpl-exporter"
-    for asked in (jobs["dpl-router"], discovery):
-        authorize(asked, tokens.viewer if tokens else None)
+    aim(jobs["prometheus"], addresses.prometheus)
+    aim(jobs["alertmanager"], addresses.alertmanager)
+    aim(jobs["dpl-router"], addresses.router)
+    authorize(jobs["dpl-router"], viewer)
+    for job in jobs.values():
+        for discovery in job.get("http_sd_configs", ()):
+            discovery["url"] = at_router(discovery["url"], addresses)
+            authorize(discovery, viewer)
     return document
 
 
@@ -75,8 +78,7 @@ def render_alertmanager(
     document["templates"] = [str(folder / name) for name in document["templates"]]
     for receiver in document["receivers"]:
         for hook in receiver.get("webhook_configs", ()):
-            _, _, path = hook["url"].removeprefix("http://").partition("/")
-            hook["url"] = f"http://{addresses.router}/{path}"
+            hook["url"] = at_router(hook["url"], addresses)
             authorize(hook.setdefault("http_config", {}), tokens.operator if tokens else None)
     for named in document.get("time_intervals", ()):
         for interval in named["time_intervals"]:
@@ -91,8 +93,13 @@ def authorize(asked: dict[str, Any], token: Path | None) -> None:
         asked["authorization"] = {"type": "Bearer", "credentials_file": str(token)}
 
 
-def targets(address: str) -> list[dict[str, list[str]]]:
-    return [{"targets": [address]}]
+def aim(job: dict[str, Any], address: str) -> None:
+    """The labels of its one target stay."""
+    job["static_configs"][0]["targets"] = [address]
+
+
+def at_router(url: str, addresses: Addresses) -> str:
+    return urlsplit(url)._replace(netloc=addresses.router).geturl()
 
 
 def read(file: Path) -> dict[str, Any]:

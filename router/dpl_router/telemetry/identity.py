@@ -1,4 +1,5 @@
-"""One name, one model: where nodes have different weights under one name, one of them counts.
+"""One name, one model: where nodes have different weights under one name, one of them counts: those
+that nodes.yaml pins, else those that the most nodes have.
 
 What differs for certain is judged, nothing else: the digest of the weights, as exporters tell it,
 and among Ollama nodes the quantisation that they list. Digests of Ollama's manifests are not: they
@@ -37,25 +38,26 @@ class Identities:
         self._first: dict[tuple[str, str], int] = {}
         self._numbers = count()
 
-    def odd(self, fleet: Mapping[str, Mapping[str, Told]]) -> dict[str, frozenset[str]]:
+    def odd(
+        self, fleet: Mapping[str, Mapping[str, Told]], pinned: Mapping[str, str]
+    ) -> dict[str, frozenset[str]]:
         """Model -> the nodes that are left out of it; only models of which there are any.
 
-        `fleet`: model -> node -> what it says; the nodes in an order that stays.
+        `fleet`: model -> node -> what it says; the nodes in an order that stays. `pinned`: model ->
+        the weights that its name stands for, whoever has them.
         """
         self._remember(fleet)
-        found: dict[str, frozenset[str]] = {}
-        for model, nodes in fleet.items():
-            if len(nodes) > 1 and (odd := self._odd(model, nodes)):
-                found[model] = odd
-        return found
+        odd = {model: self._odd(model, nodes, pinned.get(model)) for model, nodes in fleet.items()}
+        return {model: nodes for model, nodes in odd.items() if nodes}
 
-    def _odd(self, model: str, nodes: Mapping[str, Told]) -> frozenset[str]:
+    def _odd(self, model: str, nodes: Mapping[str, Told], pinned: str | None) -> frozenset[str]:
         """First by the weights; of those that are left by the quantisation."""
 
         def age(word: str) -> int:
             return self._first[model, word]
 
-        odd = minority({node: said.weights for node, said in nodes.items()}, age)
+        weights = {node: said.weights for node, said in nodes.items()}
+        odd = others(weights, pinned) if pinned is not None else minority(weights, age)
         rest = {node: said.quantisation for node, said in nodes.items() if node not in odd}
         return odd | minority(rest, age)
 
@@ -78,5 +80,9 @@ def minority(words: Mapping[str, str | None], age: Callable[[str], int]) -> froz
     votes = Counter(word for word in words.values() if word is not None)
     if len(votes) < 2:
         return frozenset()
-    kept = min(votes, key=lambda word: (-votes[word], age(word)))
+    return others(words, min(votes, key=lambda word: (-votes[word], age(word))))
+
+
+def others(words: Mapping[str, str | None], kept: str) -> frozenset[str]:
+    """The nodes that say another word."""
     return frozenset(node for node, word in words.items() if word not in (None, kept))

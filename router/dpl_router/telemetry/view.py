@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 
 import structlog
 
+from dpl_router.inventory.aliases import untagged
+from dpl_router.inventory.discovery import engine_page
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, ViewMetrics
@@ -180,8 +182,9 @@ class FleetView:
         return age is not None and age <= self._stale_after
 
     def any_fresh(self, samples: Mapping[str, NodeSample], now: float) -> bool:
-        """Whether an answer is worth going by: of the nodes that have an exporter one is fresh."""
-        watched = [node.name for node in self.inventory.nodes if node.exporter]
+        """Whether an answer is worth going by: of the nodes that tell something one is fresh."""
+        nodes = self.inventory.nodes
+        watched = [node.name for node in nodes if node.exporter or engine_page(node)]
         if not watched:
             return True
         times = (samples[name].sampled_at for name in watched if name in samples)
@@ -202,6 +205,12 @@ class FleetView:
 
     def check(self, node: str) -> Check | None:
         return self._checks.get(node)
+
+    def seen(self) -> dict[str, list[str]]:
+        """Node -> the names of the models that it listed when we last asked."""
+        return {
+            node: [model.name for model in check.models] for node, check in self._checks.items()
+        }
 
     def asked_all(self) -> bool:
         """Each node was asked once, whether it answered or not."""
@@ -237,7 +246,9 @@ class FleetView:
                     word = self._told(node.name, own)
                     if word is not None:
                         said.setdefault(name, {})[node.name] = word
-            self._odd = self._identities.odd(said)
+            pinned = self.inventory.weights
+            pins = {name: pinned[untagged(name)] for name in said if untagged(name) in pinned}
+            self._odd = self._identities.odd(said, pins)
         return self._odd
 
     def _told(self, node: str, own: str) -> Told | None:
@@ -265,7 +276,7 @@ class FleetView:
             up=sample.up if fresh else None,
             eligible=self._eligible(node.name, sample, now) if fresh else None,
             sampled_at=sample.sampled_at,
-            slots=sample.slots or _unsaid(node),
+            slots=_said(node, sample) or _unsaid(node),
             memory_free=sample.memory_free if fresh else None,
             exclusive=(sample.exclusive and fresh) or node.name in self._locked,
             cordoned=node.cordoned or node.name in self._cordoned,
@@ -327,6 +338,11 @@ def _needs(size: int | None, people: PeopleSample) -> int | None:
     that nobody knows what it needs there."""
     total = sum(gpu.memory_total or 0 for gpu in people.gpus.values())
     return None if size is None or 0 < total < size else size
+
+
+def _said(node: Node, sample: NodeSample) -> int | None:
+    """Without an exporter the recorded slots are a guess, and nodes.yaml knows better."""
+    return sample.slots if node.exporter is not None or node.slots is None else None
 
 
 def _unsaid(node: Node) -> int | None:

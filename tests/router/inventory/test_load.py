@@ -97,6 +97,37 @@ def test_two_nodes_that_share_an_exporter_are_noted(
     assert "is also the exporter of a" in note
 
 
+def test_pages_that_are_there_already_are_kept_as_urls(tmp_path: Path) -> None:
+    told = "metrics: {node: '10.0.0.5:9100', dcgm: 'https://h/x/', engine: '10.0.0.5:1/own'}"
+
+    (a,) = loaded(tmp_path, node(f"kind: vllm\n    {told}")).nodes
+
+    assert a.metrics == {
+        "node": "http://10.0.0.5:9100/metrics",
+        "dcgm": "https://h/x",
+        "engine": "http://10.0.0.5:1/own",
+    }
+
+
+def test_two_nodes_that_share_a_page_are_noted(tmp_path: Path) -> None:
+    text = (
+        "version: 1\nnodes:\n- {name: a, url: 'http://g', metrics: {node: 'h:9'}}\n"
+        "- {name: b, url: 'http://i', metrics: {node: 'h:9'}}\n"
+    )
+
+    (note,) = loaded(tmp_path, text).notes
+
+    assert "nodes.yaml:4:" in note
+    assert "nodes[1].metrics.node is also a page of a" in note
+
+
+@pytest.mark.parametrize("prefix", ["", "sha256:", "sha256-"])
+def test_pinned_weights_are_kept_as_exporters_tell_them(tmp_path: Path, prefix: str) -> None:
+    text = f"{node('kind: auto')}weights: {{'Qwen3:latest': '{prefix}A8CC1361F314{'0' * 52}'}}\n"
+
+    assert loaded(tmp_path, text).weights == {"qwen3": "a8cc1361f314"}
+
+
 def test_nodes_without_exporters_share_none(tmp_path: Path) -> None:
     text = (
         "version: 1\nnodes:\n- {name: a, url: 'http://h:1', exporter: none}\n"

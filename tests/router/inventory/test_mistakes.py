@@ -54,7 +54,7 @@ extra: 1
         ("cordond: true", 'did you mean "cordoned"?'),
         ("wieght: 3", 'did you mean "weight"? (it comes with a later release)'),
         ("weight: 3", "it comes with a later release"),
-        ("metrics: {node: x}", "it comes with a later release"),
+        ("metric: {node: x}", 'did you mean "metrics"?'),
         ("llm_url: http://h", 'here it is called "url"'),
         ("monitor_base_url: http://h", 'here it is called "exporter"'),
         ("xyzzy: 1", "known here: name, url, kind"),
@@ -85,6 +85,17 @@ def test_an_unknown_field_has_a_hint(tmp_path: Path, field: str, hint: str) -> N
         ("tls: {ca: nodes.yaml}", "holds no certificate in PEM form"),
         ("tls: {cert: nodes.yaml, key: nodes.yaml}", "nodes[0].tls.cert"),
         ("tls: {cert: nodes.yaml}", "cert and key belong together"),
+        ("metrics: 10.0.0.5:9100", "nodes[0].metrics '10.0.0.5:9100' does not fit; what tells"),
+        ("metrics: {node: 9100}", "9100 does not fit; node_exporter's address, like 10.0.0.5:9100"),
+        ("metrics: {node: 10.0.0.5}", "nodes[0].metrics.node names no port; write it like 10.0"),
+        ("metrics: {nod: '10.0.0.5:1'}", 'metrics.nod unknown field; did you mean "node"?'),
+        ("metrics: {dcgm: 'ftp://h:1'}", "is no http or https url; write it like 10.0.0.5:9400"),
+        ("metrics: {gpu: 'h:0'}", "port 0 is no port to call; write it like :9835"),
+        ("metrics: {node: '0.0.0.0:1'}", "write 127.0.0.1 for this one"),
+        ("metrics: {node: 'http://u:sk-very@h'}", "holds a user name or password"),
+        ("metrics: {node: '169.254.169.254:80'}", "allow_link_local: true"),
+        ("metrics: {engine: '10.0.0.5:8000'}", "kind: openai, llamacpp, vllm or sglang"),
+        ("kind: ollama\n    metrics: {engine: 'h:1'}", "a server of kind ollama has no metrics"),
         ("timeouts: {idle: 0}", "0 does not fit"),
         ("timeouts: {idle: .inf}", "is no usable time"),
         ("timeouts: {idle: 999h}", "is no usable time"),
@@ -228,6 +239,14 @@ def test_the_nodes_are_required(tmp_path: Path) -> None:
         "nodes.yaml:2:8 nodes an empty list does not fit"
     )
     assert len(mistakes(tmp_path, "router: {}\n")) == 2
+
+
+@pytest.mark.parametrize("digest", ["a8cc1361f31", "latest", "a8cc1361f3145dc0_1", 123456789012])
+def test_weights_are_pinned_by_their_sha256(tmp_path: Path, digest: object) -> None:
+    (told,) = mistakes(tmp_path, f"{node('kind: auto')}weights: {{m: {digest}}}\n")
+
+    assert told.startswith(f"nodes.yaml:6:14 weights.m {digest!r} does not fit; which weights a")
+    assert "in quotes" in told
 
 
 def test_a_lease_lasts_at_most_what_exporters_grant(tmp_path: Path) -> None:

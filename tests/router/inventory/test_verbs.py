@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from dpl_router.cli.config import config
 from dpl_router.cli.sd import sd
 from dpl_router.inventory.mistakes import InventoryError
-from tests.router.inventory.files import GOOD
+from tests.router.inventory.files import GOOD, node
 
 
 def written(folder: Path, text: str) -> str:
@@ -78,6 +78,18 @@ def test_sd_prints_what_file_sd_reads(tmp_path: Path) -> None:
     result = CliRunner().invoke(sd, ["--nodes", written(tmp_path, GOOD), "--format", "file_sd"])
 
     assert json.loads(result.stdout)[0]["targets"] == ["10.0.0.5:8001"]
+
+
+def test_sd_says_whose_models_it_cannot_know(tmp_path: Path) -> None:
+    text = node("kind: llamacpp\n    metrics: {engine: 'h:1'}")
+    result = CliRunner().invoke(sd, ["llamacpp", "--nodes", written(tmp_path, text)])
+    named = node("kind: llamacpp\n    models: [m]\n    metrics: {engine: 'h:1'}")
+    told = CliRunner().invoke(sd, ["llamacpp", "--nodes", written(tmp_path, named)])
+
+    assert json.loads(result.stdout)[0]["labels"]["backend"] == "llamacpp"
+    assert "a: its metrics name no model" in result.stderr
+    assert json.loads(told.stdout)[0]["labels"]["model"] == "m"
+    assert told.stderr == ""
 
 
 def test_sd_refuses_a_wrong_file(tmp_path: Path) -> None:

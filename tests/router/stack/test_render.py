@@ -36,6 +36,9 @@ def test_every_address_is_of_this_run() -> None:
     for usual in ("8000", "9090", "9093"):
         assert f"127.0.0.1:{usual}" not in text
     assert jobs(prometheus)["prometheus"]["static_configs"] == [{"targets": ["127.0.0.1:9190"]}]
+    assert jobs(prometheus)["dpl-router"]["static_configs"] == [
+        {"targets": ["127.0.0.1:8123"], "labels": {"instance": "router"}}
+    ]
 
 
 def test_without_keys_nobody_shows_a_token() -> None:
@@ -58,8 +61,11 @@ def test_prometheus_is_a_viewer_and_alertmanager_an_operator(tokens: render.Toke
     operator = {"type": "Bearer", "credentials_file": str(tokens.operator)}
     hooks = [hook for receiver in receivers for hook in receiver.get("webhook_configs", ())]
     assert found["dpl-router"]["authorization"] == viewer
-    assert found["dpl-exporter"]["http_sd_configs"][0]["authorization"] == viewer
-    assert "authorization" not in found["dpl-exporter"]
+    for name in ("dpl-exporter", "node", "vllm"):
+        (discovery,) = found[name]["http_sd_configs"]
+        assert discovery["url"] == f"http://127.0.0.1:8123/sd/prometheus/{name}"
+        assert discovery["authorization"] == viewer
+        assert "authorization" not in found[name]
     assert hooks
     assert all(hook["http_config"]["authorization"] == operator for hook in hooks)
 

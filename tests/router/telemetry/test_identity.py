@@ -21,7 +21,7 @@ fleets = st.dictionaries(
 
 
 def left_out(fleet: dict[str, Told], memory: Identities | None = None) -> frozenset[str]:
-    return (memory or Identities()).odd({"m": fleet}).get("m", frozenset())
+    return (memory or Identities()).odd({"m": fleet}, {}).get("m", frozenset())
 
 
 @given(fleets)
@@ -84,6 +84,16 @@ def test_words_that_say_nothing_are_none() -> None:
     assert told(7, "Q4_K_M") == Told(None, "Q4_K_M")
 
 
+@given(fleets)
+def test_pinned_weights_are_kept_however_few_have_them(fleet: dict[str, Told]) -> None:
+    odd = Identities().odd({"m": fleet}, {"m": "w1"}).get("m", frozenset())
+
+    known = {node: said.weights for node, said in fleet.items() if said.weights is not None}
+    assert {node for node in known if known[node] != "w1"} <= odd
+    assert {said.weights for node, said in fleet.items() if node not in odd} <= {None, "w1"}
+    assert not fleet or odd < fleet.keys() or "w1" not in known.values()
+
+
 # In the view, and in what is chosen.
 
 
@@ -141,6 +151,20 @@ def test_it_is_judged_anew_when_the_weights_change() -> None:
     assert before == {"m": {"a"}}
     assert view.odd() == {}
     assert not any(model.differs for facts in view.facts(2.0) for model in facts.models.values())
+
+
+def test_a_pin_in_nodes_yaml_holds_from_its_reload_on() -> None:
+    """A single node, too: its name stands for what the operator wrote."""
+    view = a_view("a", "b", "c")
+    weigh(view, a="w1", b="w2", c="w2")
+    before = dict(view.odd())
+    view.reload(Inventory(view.inventory.nodes, weights={"m": "w1"}))
+    pinned = dict(view.odd())
+    view.reload(Inventory(view.inventory.nodes[1:2], weights={"m": "w1"}))
+
+    assert before == {"m": {"a"}}
+    assert pinned == {"m": {"b", "c"}}
+    assert view.odd() == {"m": {"b"}}
 
 
 def test_manifest_digests_alone_judge_nobody() -> None:

@@ -21,19 +21,39 @@ from dpl_router.telemetry.view import MOST_MODELS, Check, FleetView
         (Node("a", "http://h", "ollama"), None, 1),
         (Node("a", "http://h", "ollama"), 3, 3),
         (Node("a", "http://h", "ollama", slots=4), None, None),
+        (Node("a", "http://h", "vllm", slots=32), 4, None),
+        (Node("a", "http://h", "vllm", exporter="http://h:1", slots=32), 4, 4),
         (Node("a", "http://h", "llamacpp"), None, None),
         (Node("a", "http://h"), None, None),
     ],
 )
-def test_an_ollama_of_which_no_exporter_tells_has_one_slot(
+def test_slots_of_which_no_exporter_tells_are_a_guess(
     node: Node, said: int | None, slots: int | None
 ) -> None:
-    """Its own default; `slots` of nodes.yaml is the word of somebody who knows better."""
+    """1 for an Ollama, by its own default; else what Prometheus's rules take for granted. `slots`
+    of nodes.yaml is the word of somebody who knows better; an exporter's it only caps."""
     view = FleetView(Inventory((node,)), RouterMetrics(CollectorRegistry()).view)
     if said is not None:
         view.on_samples("direct", {"a": NodeSample(sampled_at=1.0, slots=said)}, 1.0)
 
     assert view.facts(1.0)[0].slots == slots
+
+
+@pytest.mark.parametrize(
+    ("node", "worth"),
+    [
+        (Node("a", "http://h", exporter="http://h:1"), False),
+        (Node("a", "http://h", "vllm"), False),
+        (Node("a", "http://h", "sglang", metrics={"engine": "http://h:1/metrics"}), False),
+        (Node("a", "http://h", "sglang"), True),
+        (Node("a", "http://h", "sglang", metrics={"node": "http://h:1/metrics"}), True),
+    ],
+)
+def test_an_answer_without_a_word_of_those_who_tell_is_worth_nothing(
+    node: Node, worth: bool
+) -> None:
+    """Then the exporters are asked themselves; where nobody tells anything, there is no use."""
+    assert a_view(node).any_fresh({}, 1.0) is worth
 
 
 def test_a_node_that_lists_too_many_models_keeps_some_and_it_is_said_once() -> None:
