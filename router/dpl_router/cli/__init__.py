@@ -20,6 +20,7 @@ VERBS = {
     "drain": "dpl_router.cli.nodes:drain",
     "lock": "dpl_router.cli.nodes:lock",
     "unlock": "dpl_router.cli.nodes:unlock",
+    "query": "dpl_router.cli.query:query",
     "config": "dpl_router.cli.config:config",
     "sd": "dpl_router.cli.sd:sd",
     "key": "dpl_router.cli.key:key",

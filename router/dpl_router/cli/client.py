@@ -37,10 +37,11 @@ def router_option(verb: Verb) -> Verb:
     )(verb)
 
 
-def get_json(base: str, path: str) -> Any:
+def get_json(base: str, path: str, seconds: float = CONNECT) -> Any:
+    """`seconds` of silence are allowed."""
     from http.client import HTTPException
 
-    connection = connect(base, CONNECT)
+    connection = connect(base, seconds)
     try:
         answer = ask(connection, base, "GET", path)
         return decode(answer.read(), base)
@@ -142,6 +143,9 @@ def advice(answer: HTTPResponse, said: str, method: str, path: str) -> str:
         return f"`dpl get {what}` lists what there is"
     if wait := answer.getheader("retry-after"):
         return f"try again in {wait} s"
+    if path.startswith("/api/prometheus/"):
+        wrong = answer.status in (400, 422)
+        return "docs/promql.md has examples" if wrong else "`dpl up` starts one beside the router"
     return "`dpl get nodes` shows the nodes"
 
 
