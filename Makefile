@@ -53,6 +53,7 @@ bench: $(READY) ## the data path beside nginx, in the same run
 
 render: $(READY) ## write the generated files anew
 	@$(BIN)/dpl config schema > nodes.schema.json
+	@$(BIN)/python -m grafana.build
 	@$(BIN)/python -m tests.catalogue
 
 clients: $(READY) $(CLIENTS:=/.ready) ## run every client and write the table in docs/clients.md anew

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpl_router.settings import Address
+from dpl_router.settings import Address, Mail
 from dpl_router.stack.child import Part
 from dpl_router.stack.demo_model import NAME
 from dpl_router.stack.logs import warnings
@@ -29,6 +29,8 @@ class Setting:
     keys_file: Path | None
     tokens: Tokens | None
     insecure_open: bool
+    mail: Mail | None = None
+    alarm_webhook_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,18 @@ def router_flags(setting: Setting) -> Sequence[str]:
     if setting.keys_file and setting.tokens:
         flags += ["--keys-file", str(setting.keys_file)]
         flags += ["--api-key-file", str(setting.tokens.operator)]
+    flags += mail_flags(setting.mail) if setting.mail else []
+    if setting.alarm_webhook_file:
+        flags += ["--alarm-webhook-file", str(setting.alarm_webhook_file)]
     return [*flags, "--insecure-open"] if setting.insecure_open else flags
+
+
+def mail_flags(mail: Mail) -> list[str]:
+    flags = ["--smtp-server", str(mail.server), "--smtp-from", mail.sender]
+    flags += ["--smtp-to", ",".join(mail.to)]
+    if mail.user is not None:
+        flags += ["--smtp-user", mail.user, "--smtp-password-file", str(mail.password_file)]
+    return flags if mail.tls else [*flags, "--smtp-plain"]
 
 
 def alertmanager_parts(setting: Setting) -> list[Part]:
@@ -141,6 +154,7 @@ def prometheus_parts(setting: Setting) -> list[Part]:
         "--storage.tsdb.retention.size=2GB",
         # What Prometheus tells no more ends after four intervals: the dead man's call in a minute.
         "--rules.alert.resend-delay=10s",
+        "--enable-feature=exemplar-storage",  # a dot on the panel of first tokens names its request
         f"--web.listen-address={setting.addresses.prometheus}",
     )
     ready = f"http://{setting.addresses.prometheus}/-/ready"
