@@ -7,12 +7,12 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PARTS := .parts
-PROOFS = tests/contract $(addprefix tests/system/test_,rules.py alertmanager.py mail.py mutants.py runbooks.py) \
+PROOFS = tests/contract $(addprefix tests/system/test_,rules.py alertmanager.py live.py mail.py mutants.py runbooks.py) \
   $(wildcard tests/*/test_dashboard*.py)
 CLIENTS := .clients/sdks .clients/frameworks .clients/fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check observability fmt bench render clients lock recordings
+.PHONY: help up test check observability fmt bench render image clients lock recordings
 
 help: ## what can be typed here
 	@awk -F ': .*## ' '/^[a-z]+:.* ## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -27,7 +27,7 @@ test: $(READY) $(CLIENTS:=/.ready) ## all tests, with the real programs (make te
 	  apt-get install -y -qq gcc libc6-dev >/dev/null; }; } || { \
 	  echo "the tests compile a stand-in for a GPU driver. Install a C compiler: sudo apt-get install gcc libc6-dev" >&2; exit 1; }
 	@$(BIN)/python -m tests.versions
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
 	@failed=; step() { name=$$1; shift; "$$@" || failed="$$failed $$name"; }; \
@@ -41,7 +41,7 @@ check: $(READY) ## format, lint, types, imports, sizes, promises between parts, 
 observability: $(READY) ## rules, alerts, runbooks, routes and mail, proved with every version that can be had
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS)
 	@$(BIN)/python -m tests.versions
-	@$(BIN)/python -m pytest $(PROOFS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOFS)
 	@$(BIN)/python -m tests.mutants
 
 fmt: $(READY) ## put the code in shape
@@ -55,6 +55,11 @@ render: $(READY) ## write the generated files anew
 	@$(BIN)/dpl config schema > nodes.schema.json
 	@$(BIN)/python -m grafana.build
 	@$(BIN)/python -m tests.catalogue
+	@$(BIN)/python -m tests.compose.rendered
+
+image: $(READY) ## the images of exporter and router, and docker-compose.yml run with podman (root on Debian; three minutes)
+	@$(BIN)/python -m tests.compose.images
+	@$(BIN)/python -m pytest tests/compose/in_containers.py $(ARGS)
 
 clients: $(READY) $(CLIENTS:=/.ready) ## run every client and write the table in docs/clients.md anew
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS) --browser

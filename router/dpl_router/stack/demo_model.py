@@ -41,6 +41,7 @@ def main() -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo_model", description="A real LLM, a small one.")
+    parser.add_argument("--host", default="127.0.0.1", help="in a container 0.0.0.0")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--weights", type=Path, required=True, help="a .gguf file")
     parser.add_argument("--slots", type=int, default=SLOTS, help="answers at the same time")
@@ -53,7 +54,7 @@ def serve(llama: ModuleType, options: argparse.Namespace) -> int:
     settings = llama.CommonParams()
     settings.model.path = str(options.weights)
     settings.model_alias = {options.name}
-    settings.hostnames = ["127.0.0.1"]
+    settings.hostnames = [options.host]
     settings.port = options.port
     settings.n_parallel = options.slots
     settings.n_ctx = CONTEXT * options.slots
