@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dpl_router.attempt import TELL_EVERY, Attempt, Gone, Wire
+from dpl_router.attempt import Attempt, Gone, Wire
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.metrics import ModelMetrics, Phase
@@ -24,6 +24,11 @@ class Call(Struct, eq=False):
     waited: float = 0.0
     """Seconds in our own queue."""
     phase: Phase = "prefill"
+    brought: bool = False
+    """Its model was looked for elsewhere, since no node had it."""
+
+    def may_bring(self) -> bool:
+        return not self.brought and self.last_error is None
 
 
 class Accounts(Protocol):
@@ -58,22 +63,11 @@ class Answer(Struct, eq=False):
         done = self._attempt.done
         return done is not None and done.usage is not None and done.usage.truncated
 
-    async def next(self) -> Sequence[Piece]:
-        """The events after those, in order; empty at the end.
+    async def flow(self, wire: Wire) -> None:
+        """The rest, written to the client the moment it comes, until its end.
 
         Raises: UpstreamBroke, with the answer incomplete; ClientGone.
         """
-        try:
-            pieces = await self._attempt.next()
-        except DplError as error:
-            self._accounts.end(self._call, self._attempt, error)
-            raise
-        if self._attempt.last_at - self._attempt.told > TELL_EVERY:
-            self._accounts.tell(self._attempt)
-        return pieces
-
-    async def flow(self, wire: Wire) -> None:
-        """The rest, written to the client the moment it comes. Raises: as `next`."""
         try:
             await self._attempt.flow(wire, self._accounts.tell)
         except DplError as error:

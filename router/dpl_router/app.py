@@ -42,9 +42,11 @@ from dpl_router.pages.scene import Scenery
 from dpl_router.problems import HANDLERS, envelope
 from dpl_router.remediation.controller import RemediationController
 from dpl_router.remediation.dead_man import DeadMan
+from dpl_router.remediation.herald import Herald
 from dpl_router.remediation.review import Review
 from dpl_router.remediation.service import Remediation
 from dpl_router.remediation.sight import Sight
+from dpl_router.remediation.ways import Letters, Way, Webhook
 from dpl_router.scheduling.core import SchedulerCore, make_core
 from dpl_router.scheduling.types import Config, NodeConfig
 from dpl_router.security.audit import AuditLog
@@ -122,7 +124,9 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     cordoning.told = fittings.on_cordons
     fittings.on_cordons(cordoning.now.nodes())
     fleet = Fleet(view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes)
-    dead_man = DeadMan(metrics.view, awaited=alertmanager is not None)
+    dead_man = DeadMan(
+        metrics.view, awaited=alertmanager is not None, silence=settings.alarm_silence
+    )
     sight = Sight(view, core, cordoning.now, prometheus)
     remediation = Remediation(
         cordoning, sight, metrics.alerting, audit, alertmanager, repeat=settings.alert_repeat
@@ -137,6 +141,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     )
     checks = HealthChecks(fittings.list_models, fittings.on_check, interval=settings.check_interval)
     models = Models(core, view, fittings.clients, fittings.slots, checks.once)
+    dispatcher.have = models.ensure
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
     engine = make_engine()
@@ -169,6 +174,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             locks.run,
             review.run,
             dead_man.run,
+            Herald(dead_man, ways_of(settings)).run,
         ),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )
@@ -233,6 +239,16 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     return Router(
         FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=hot), litestar, dispatcher
     )
+
+
+def ways_of(settings: Settings) -> dict[str, Way]:
+    """To people, past Alertmanager."""
+    ways: dict[str, Way] = {}
+    if settings.mail is not None:
+        ways["mail"] = Letters(settings.mail)
+    if settings.alarm_webhook is not None:
+        ways["webhook"] = Webhook(settings.alarm_webhook)
+    return ways
 
 
 def _given(service: object) -> Provide:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from dpl_router.conversation import ChatRequest, Delta, Done, Piece
+from dpl_router.conversation import ChatRequest, Delta, Done, Failed, Piece
 from dpl_router.errors import (
     BadRequest,
     ClientGone,
@@ -20,9 +20,11 @@ from dpl_router.errors import (
     UpstreamSilent,
     UpstreamUnreachable,
 )
+from dpl_router.loose_json import ODD
 from dpl_router.metrics import Ended, RetryReason
-from dpl_router.scheduling.types import Candidate, Failure, Outcome, OutcomeKind
+from dpl_router.scheduling.types import Candidate, Demand, Failure, Outcome, OutcomeKind
 from dpl_router.upstreams.base import Decoder, Head
+from dpl_router.upstreams.calls import unreadable
 from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.stream import UpstreamStream
 
@@ -40,7 +42,7 @@ Gone = asyncio.Future[None]
 
 
 class Wire(Protocol):
-    """The client's connection, where the server lets it be written to without a message."""
+    """The client's connection, which is written to without a message."""
 
     def write(self, data: bytes) -> asyncio.Future[None] | None:
         """More of an answer that was begun. What ends when the client has read; None while it
@@ -63,6 +65,13 @@ def joined(pieces: Sequence[Piece]) -> bytes:
     if len(pieces) == 1:
         return pieces[0][1] or b""
     return b"".join([raw for _, raw in pieces if raw])
+
+
+def written(wire: Wire, last: bytes, error: DplError) -> DplError:
+    """`error`, behind what came before it."""
+    if last:  # an empty chunk would be a clean end
+        wire.write(last)
+    return error
 
 
 class Attempt:
@@ -89,6 +98,8 @@ class Attempt:
         self.last_at = 0.0
         self.tokens = 0
         self.done: Done | None = None
+        self.failed: DplError | None = None
+        """What the node told behind events that are to be handed out first."""
         self.media = ""
         """The content type of the node's answer, as it said it."""
         self.finished = False
@@ -113,7 +124,10 @@ class Attempt:
         if head.status != 200:
             head = await self._second(chat, head)
         self.media = head.headers.get("content-type", "")
-        self._decoder = self.node.dialect.decoder(chat, self.model, head)
+        try:
+            self._decoder = self.node.dialect.decoder(chat, self.model, head)
+        except ODD as error:
+            raise self._fit(unreadable(error)) from error
         pieces = self._here(self._decoder) or await self.next()
         self.first_at = self.last_at
         return pieces
@@ -135,6 +149,8 @@ class Attempt:
         """The events since; empty only after `Done`. Raises: UpstreamBroke, ClientGone."""
         assert self._decoder is not None
         while self.done is None:
+            if self.failed is not None:
+                raise self.failed
             if pieces := self._here(self._decoder):
                 return pieces
             await self.stream.more()
@@ -144,12 +160,29 @@ class Attempt:
         """The events of what has arrived; empty where more must be waited for."""
         stream = self.stream
         data = stream.take()
-        pieces = decoder.feed(data) if data else ()
+        try:
+            pieces = decoder.feed(data) if data else ()
+        except ODD as error:
+            raise self._fit(unreadable(error)) from error
         if not pieces and stream.whole():
-            pieces = decoder.end()
+            pieces = self._end(decoder)
         if pieces:
             self._count(pieces)
         return pieces
+
+    def _end(self, decoder: Decoder) -> Sequence[Piece]:
+        """What is left where HTTP says that the answer is whole; a decoder may not have noticed
+        that its last word is missing."""
+        try:
+            pieces = decoder.end()
+        except ODD as error:
+            raise self._fit(unreadable(error)) from error
+        if not pieces or not isinstance(pieces[-1][0], Done | Failed):
+            self.failed = self._fit(UpstreamBroke("the answer ended without its last word"))
+        return pieces
+
+    def _fit(self, broke: UpstreamBroke) -> UpstreamError:
+        return broke if self.last_at else UpstreamRefused(broke.message, 200)
 
     async def rest(self) -> Sequence[Piece]:
         """All further events at once. Raises: UpstreamBroke, ClientGone."""
@@ -175,6 +208,8 @@ class Attempt:
             else:
                 self._count(pieces)
                 out = joined(pieces)
+                if self.failed is not None:
+                    raise written(wire, out, self.failed)
             if out:
                 clogged = write(out)
                 if clogged is not None:
@@ -182,11 +217,13 @@ class Attempt:
             if self.last_at - self.told > TELL_EVERY:
                 heard(self)
 
-        if self.done is None:
+        if self.done is None and self.failed is None:
             self.stream.tap(decoder.feed, pour)
             await self.stream.over()
-        if self.done is None:
-            pour(decoder.end())
+        if self.done is None and self.failed is None:
+            pour(self._end(decoder))
+        if self.failed is not None:
+            raise self.failed
 
     def _count(self, pieces: Sequence[Piece]) -> None:
         self.last_at = time.monotonic()
@@ -197,6 +234,8 @@ class Attempt:
             elif kind is Done:
                 self.done = event  # type: ignore[assignment]
                 self.stream.finish()
+            elif kind is Failed:
+                self.failed = event.error  # type: ignore[union-attr]
 
 
 def others_could(rows: Sequence[Candidate], node: str, tried: frozenset[str]) -> bool:
@@ -211,6 +250,30 @@ def writing_time(chat: ChatRequest, row: Candidate) -> float:
     """Twice the seconds that the node needs for the longest answer, with all its places taken."""
     speed = row.decode / (1 + row.crowding * (row.slots - 1))
     return 2 * (chat.max_tokens or LONGEST_ANSWER) / (speed if speed > 1.0 else 1.0)
+
+
+def patience_for(
+    chat: ChatRequest,
+    demand: Demand,
+    left: float,
+    node: NodeClient,
+    model: str,
+    rows: Sequence[Candidate],
+) -> float:
+    """Seconds for the first byte: half of what is `left` while others could serve, else all.
+
+    A plain answer's first byte may come with its last: the time to write it is added.
+    """
+    patience = left if left > 1.0 else 1.0
+    if len(rows) > 1 and others_could(rows, node.name, demand.excluded):
+        patience /= 2
+    if patience > node.first_token:
+        patience = node.first_token
+    if not chat.stream:
+        for row in rows:
+            if row.node == node.name and row.model == model:
+                return patience + writing_time(chat, row)
+    return patience
 
 
 def retry_reason(error: DplError) -> RetryReason | None:

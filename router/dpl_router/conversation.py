@@ -5,8 +5,8 @@ and the node's bytes into `Event`s. Where both sides speak one protocol the byte
 the event and are passed on as they are; where they do not, `translation` makes the client's
 bytes of the events before they leave the dialect.
 
-Events are made by the thousand, so all are structs, which cost a third of what dataclasses do. All
-are only read, but for `context` and `trace` of a request.
+Events are made by the thousand, so all are structs, which cost a third of what dataclasses do. What
+was handed on is only read, but for `context` and `trace` of a request.
 """
 
 import time
@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct, field
+
+from dpl_router.errors import DplError
 
 Api = Literal[
     "openai.chat",
@@ -116,7 +118,14 @@ class Vectors(Struct):
     vectors: Sequence[Sequence[float]]
 
 
-Event = Delta | ToolCall | Vectors | Done
+class Failed(Struct):
+    """The node told, or its bytes showed, that no more of the answer comes; the last event, behind
+    others that came with it. What is wrong by itself is raised instead."""
+
+    error: DplError
+
+
+Event = Delta | ToolCall | Vectors | Done | Failed
 
 Piece = tuple[Event, bytes | None]
 """An event and its bytes in the protocol of the client. None only inside a dialect, where

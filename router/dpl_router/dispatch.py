@@ -1,4 +1,6 @@
-"""The one path by which anything reaches a node: view -> decide -> place -> node -> outcome.
+"""The one path of clients' calls to nodes: view -> decide -> place -> node -> outcome.
+
+What the router asks on its own account (lists, loads, pulls) goes by the checks and by `models`.
 
 `Dispatcher.open` comes back with the first words of an answer, or raises what the client should
 hear. Until then other nodes are tried; after it never. There is no other retry loop.
@@ -6,7 +8,7 @@ hear. Until then other nodes are tried; after it never. There is no other retry 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -17,14 +19,13 @@ from dpl_router.attempt import (
     Attempt,
     Gone,
     ended,
-    others_could,
     outcome_of,
+    patience_for,
     retry_reason,
-    writing_time,
 )
 from dpl_router.conversation import ChatRequest
 from dpl_router.counted import Counted
-from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, Unavailable
+from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, ModelUnknown, Unavailable
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
@@ -39,11 +40,13 @@ from dpl_router.scheduling.types import (
     Rejection,
     Snapshot,
 )
+from dpl_router.sharing import unless_gone
 from dpl_router.telemetry.view import FleetView
 from dpl_router.turns import Turns
 from dpl_router.upstreams.clients import NodeClient
 
 DISPATCH, HOLD, CHEAPEST, CUT = Action.DISPATCH, Action.HOLD, Reason.CHEAPEST, Failure.CUT
+UNKNOWN = Rejection.UNKNOWN_MODEL
 """By themselves, since an enum looks its members up slowly."""
 CIRCUITS = ("closed", "half open", "open")
 LEAST_PATIENCE = 10.0
@@ -72,6 +75,8 @@ class Dispatcher:
         self._counted = Counted(metrics, view.reloads)
         self._names = view.names
         self.timeouts = timeouts
+        self.have: Callable[[str], Awaitable[bool]] | None = None
+        """Brings a model that no node has, where that is allowed: true once it is there."""
         self.draining = False
         self.open_calls = 0
         self._running: set[Attempt] = set()
@@ -100,6 +105,9 @@ class Dispatcher:
             while True:
                 decision, snapshot = self._decide(call, now)
                 if decision.action is not DISPATCH:
+                    if decision.rejection is UNKNOWN and call.may_bring():
+                        now = await self._bring(call, decision, route)
+                        continue
                     decision, snapshot = await self._place(call, decision)
                 if tell is not None:
                     tell(decision.node or "", decision.reason or CHEAPEST, call.waited)
@@ -130,6 +138,27 @@ class Dispatcher:
         decision = self._core.decide(call.demand, snapshot, now)
         self._metrics.scheduling_seconds.observe(time.monotonic() - now)
         return decision, snapshot
+
+    async def _bring(self, call: Call, decision: Decision, route: Route) -> float:
+        """The time after the model was brought; the call has all its own again. Raises: DplError,
+        where it was not."""
+        model, call.brought = call.chat.model, True
+        try:
+            if self.have is None or not await unless_gone(self.have(model), call.gone):
+                raise refused(model, decision, self._names.near)
+        except ModelUnknown:
+            call.metrics.rejections[UNKNOWN].inc()
+            raise
+        if self.draining:
+            raise stopping()
+        now = time.monotonic()
+        call.deadline = now + self.timeouts.first_token
+        model = self._names.resolve(model)
+        call.metrics.in_flight.value -= 1
+        call.metrics = self._metrics.model(model, route)  # now it has series of its own
+        call.metrics.in_flight.value += 1
+        call.demand = replace(call.demand, model=model, arrived=now, deadline=call.deadline)
+        return now
 
     async def _place(self, call: Call, decision: Decision) -> tuple[Decision, Snapshot]:
         """A decision to dispatch, after one that was not. Raises: DplError where there is none."""
@@ -226,7 +255,9 @@ class Dispatcher:
         node = self._clients[name]
         own, chat.context = self._names.at(name, model)
         call.metrics.decisions[decision.reason or CHEAPEST].value += 1
-        patience = self._patience(call, node, model, snapshot, now)
+        view = snapshot.views.get(demand.model)
+        rows = view.candidates if view is not None else ()
+        patience = patience_for(chat, demand, call.deadline - now, node, model, rows)
         stream = node.send(chat, own, first_byte=patience)
         id_ = f"{demand.id}.{len(demand.excluded)}" if demand.excluded else demand.id
         attempt = Attempt(id_, node, own, stream, call.gone, now)
@@ -242,27 +273,6 @@ class Dispatcher:
         if self._turns.waiting:
             self.wake()  # the next in the queue may have a place as well
         return attempt
-
-    def _patience(
-        self, call: Call, node: NodeClient, model: str, snapshot: Snapshot, now: float
-    ) -> float:
-        """Seconds for the first byte: half of what is left while others could serve, else all.
-
-        A plain answer's first byte may come with its last: the time to write it is added.
-        """
-        left = call.deadline - now
-        patience = left if left > 1.0 else 1.0
-        view = snapshot.views.get(call.demand.model)
-        rows = view.candidates if view is not None else ()
-        if len(rows) > 1 and others_could(rows, node.name, call.demand.excluded):
-            patience /= 2
-        if patience > node.first_token:
-            patience = node.first_token
-        if not call.chat.stream:
-            for row in rows:
-                if row.node == node.name and row.model == model:
-                    return patience + writing_time(call.chat, row)
-        return patience
 
     def _retry_or_raise(self, call: Call, attempt: Attempt, error: DplError) -> None:
         why = retry_reason(error)
@@ -301,6 +311,7 @@ class Dispatcher:
 
     def tell(self, attempt: Attempt) -> None:
         attempt.told = attempt.last_at
+        self._metrics.node(attempt.node.name).last_event.value = time.time()
         self._core.on_token(attempt.id, attempt.tokens, attempt.last_at)
 
     def stop_unanswered(self, node: str) -> None:
@@ -351,7 +362,11 @@ class Dispatcher:
         outcome = outcome_of(attempt, error)
         self._core.on_finish(attempt.id, outcome, time.monotonic())
         metrics = self._metrics.node(attempt.node.name)
-        metrics.ended["ok" if error is None else ended(error)].value += 1
+        if error is None:
+            metrics.ended["ok"].value += 1
+            metrics.last_event.value = time.time()
+        else:
+            metrics.ended[ended(error)].value += 1
         if outcome.failure is CUT:
             metrics.streams_truncated.inc()
         if self._turns.waiting:

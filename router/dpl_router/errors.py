@@ -22,6 +22,7 @@ DplError
     ├── UpstreamRefused        an error status, or no answer at all, before it: likewise
     ├── UpstreamSilent    504  no first token within its budget: likewise
     └── UpstreamBroke          died in the middle: tried elsewhere only if nothing went out
+        └── NoModelList        what it lists is none: it may be of another kind
 """
 
 from collections.abc import Mapping, Sequence
@@ -201,3 +202,7 @@ class UpstreamBroke(UpstreamError):
     """The answer ended before its end: a cut, a stall, or bytes that are no answer."""
 
     code = "upstream_broke"
+
+
+class NoModelList(UpstreamBroke):
+    """What a node says when it is asked for its models is no list of them, or a 404."""

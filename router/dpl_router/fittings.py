@@ -14,7 +14,7 @@ import structlog
 
 from dpl_router.control import Control
 from dpl_router.dispatch import Dispatcher
-from dpl_router.errors import NotFound
+from dpl_router.errors import DplError, NoModelList, NotFound
 from dpl_router.fleet.operate import Leases
 from dpl_router.inventory.load import load
 from dpl_router.inventory.mistakes import InventoryError, Mistake
@@ -130,15 +130,20 @@ class Fittings:
 
     # What the own checks say.
 
-    def on_check(self, node: str, models: Sequence[Listed] | None, problem: str | None) -> None:
+    def on_check(
+        self, node: str, models: Sequence[Listed] | None, problem: DplError | None
+    ) -> None:
         if node not in self.clients:
             return
         was, now = self._view.check(node), time.monotonic()
-        check = Check(models is not None, tuple(models or ()), problem, now)
+        dialect = self.clients[node].dialect.name
+        why = problem.message if problem is not None else None
+        stranger = isinstance(problem, NoModelList)
+        check = Check(models is not None, tuple(models or ()), why, now, dialect, stranger)
         self._view.on_check(node, check)
         self._core.on_check(node, check.ok, now)
         if was is None or was.ok != check.ok:
-            log.info("node checked", node=node, ok=check.ok, why=problem)
+            log.info("node checked", node=node, ok=check.ok, why=why)
             self.tell_core()
         elif check.ok and was.serves != check.serves:
             self.tell_core()

@@ -145,6 +145,11 @@ class NodeFamilies:
         self.first_token = page.sums(
             "dpl_router_upstream_ttft_seconds", "First token by node.", ["node"]
         )
+        self.last_event = page.levels(
+            "dpl_router_upstream_last_event_timestamp_seconds",
+            "Last word of any answer of a node, by the router's clock; 0 before the first.",
+            ["node"],
+        )
         self.truncated = page.counts(
             "dpl_router_streams_truncated_total", "Streams without their last event.", ["node"]
         )
@@ -174,7 +179,7 @@ class NodeFamilies:
         )
 
     def of_a_node(self) -> tuple[Family[Sum] | Family[Count] | Family[Level], ...]:
-        return self.first_token, self.truncated, self.cordoned, self.circuit
+        return self.first_token, self.last_event, self.truncated, self.cordoned, self.circuit
 
     def of_a_pair(self) -> tuple[Family[Count] | Family[Level], ...]:
         return self.in_flight, self.output_tokens, self.decode_seconds, self.prompt_truncated
@@ -186,6 +191,7 @@ class NodeMetrics:
     def __init__(self, of: NodeFamilies, node: str) -> None:
         self.ended = ByWord[Ended](of.requests, node).from_the_start(get_args(Ended))
         self.time_to_first_token = of.first_token.labels(node)
+        self.last_event = of.last_event.labels(node)
         self.streams_truncated = of.truncated.labels(node)
         self.reloads = ByWord[LoadCause](of.reloads, node)
         self.cordoned = of.cordoned.labels(node)

@@ -27,6 +27,7 @@ from dpl_router.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
+from dpl_router.inventory.aliases import LATEST
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.pulls import SUCCESS, Progress, plain, pulled
 from dpl_router.refusals import cut, refused, stopping, unknown
@@ -42,7 +43,7 @@ from dpl_router.scheduling.types import (
 )
 from dpl_router.security.keys import Identity
 from dpl_router.sharing import Shared
-from dpl_router.telemetry.view import FleetView
+from dpl_router.telemetry.view import FleetView, may_serve
 from dpl_router.upstreams.clients import NodeClient
 
 MOST_NODES = 3
@@ -291,7 +292,7 @@ class Models:
         if ours in names.on(node) if node is not None else names.knows(name):
             yield {"status": SUCCESS}
             return
-        chosen = node if node is not None else self._to_pull()
+        chosen = node if node is not None else self._to_pull(name)
         client = self._clients[chosen]
         if client.keeping is None:
             raise Conflict(f"node {chosen} cannot pull: its server has what it was started with")
@@ -303,8 +304,9 @@ class Models:
                 yield progress
         log.info("model pulled", node=chosen, model=name)
 
-    def _to_pull(self) -> str:
-        """Of the nodes that can: a GPU before none, then the most free memory, then the idlest."""
+    def _to_pull(self, name: str) -> str:
+        """Of the nodes that can and may: a GPU before none, then the most free memory, then the
+        idlest."""
 
         def rank(facts: NodeFacts) -> tuple[bool, int, int, str]:
             return (
@@ -321,7 +323,12 @@ class Models:
         ]
         if not able:
             raise NoEligibleNode("no node can pull a model now: only Ollama can")
-        return min(able, key=rank).node
+        own = name if ":" in name.rpartition("/")[2] else name + LATEST
+        willing = {node.name for node in self._view.inventory.nodes if may_serve(node, own)}
+        may = [facts for facts in able if facts.node in willing]
+        if not may:
+            raise NoEligibleNode(f"no node that can pull may serve {cut(name)!r}: see `models`")
+        return min(may, key=rank).node
 
     def _ready(self, facts: NodeFacts) -> bool:
         check = self._view.check(facts.node)

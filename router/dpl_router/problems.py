@@ -1,7 +1,12 @@
-"""DplError -> HTTP, once: status, headers, and the envelope that the path's protocol expects."""
+"""DplError -> HTTP: status, headers, and the envelope that the path's protocol expects.
+
+For the framework's handlers here, for inference calls in `front.direct`. What is told in
+mid-stream is the surface's `Voice.broken`.
+"""
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -63,12 +68,17 @@ def headers_of(error: DplError) -> dict[str, str]:
     return headers
 
 
-def _answer(request: Request, error: DplError) -> Response[bytes]:  # type: ignore[type-arg]
+def told(scope: Any, error: DplError) -> tuple[str, bytes, dict[str, str]]:
+    """(content type, body, headers) of the answer to a request that failed."""
     headers = headers_of(error)
-    if request_id := request.scope.get("state", {}).get("request_id"):
+    if request_id := scope.get("state", {}).get("request_id"):
         headers["x-request-id"] = request_id
+    return *envelope(scope["path"], error), headers
+
+
+def _answer(request: Request, error: DplError) -> Response[bytes]:  # type: ignore[type-arg]
+    media_type, body, headers = told(request.scope, error)
     path = request.scope["path"]
-    media_type, body = envelope(path, error)
     if "text/html" in request.headers.get("accept", "") and (
         isinstance(error, NotAuthenticated)
         or (media_type == PROBLEM and isinstance(error, NotAllowed | NotFound))

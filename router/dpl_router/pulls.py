@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.loose_json import MALFORMED, OBJECT, is_error, raw, readable
 from dpl_router.upstreams.base import Request
 from dpl_router.upstreams.clients import NodeClient
+from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.ndjson import NdjsonReader
 from dpl_router.upstreams.stream import Timeouts
 
@@ -62,11 +64,12 @@ async def pulled(client: NodeClient, request: Request) -> AsyncGenerator[Progres
 def read(lines: list[bytes]) -> Iterator[dict[str, Any]]:
     for line in lines:
         try:
-            progress = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
+            progress, line = readable(OBJECT.decode, line)
+        except msgspec.ValidationError:
+            raise UpstreamBroke("the node told no object of its pull") from None
+        except MALFORMED as error:
             raise UpstreamBroke("the node told no JSON of its pull") from error
-        if not isinstance(progress, dict):
-            raise UpstreamBroke("the node told no object of its pull")
-        if "error" in progress:
-            raise UpstreamRefused(f"the pull failed: {str(progress['error'])[:200]}", 200)
+        if is_error(raw(progress.get("error"))):
+            why = complaint(line) or "the node does not say why"
+            raise UpstreamRefused(f"the pull failed: {why}", 200)
         yield progress

@@ -49,6 +49,56 @@ def parse_key(text: str, where: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """How people are written to."""
+
+    server: Address
+    """Port 465 speaks TLS from the start, others by STARTTLS."""
+    sender: str
+    to: tuple[str, ...]
+    user: str | None = None
+    password_file: Path | None = None
+    """Opened at each letter; one line."""
+    tls: bool = True
+    """False: letters and the password go in clear."""
+
+
+def mail_settings(
+    server: str | None,
+    sender: str | None,
+    to: str | None,
+    user: str | None,
+    password_file: Path | None,
+    *,
+    tls: bool,
+) -> Mail | None:
+    """None where no server is named. Raises: ConfigError where something is missing or odd."""
+    if server is None:
+        if any((sender, to, user, password_file)):
+            raise ConfigError("mail needs its server: --smtp-server HOST:PORT (DPL_SMTP_SERVER)")
+        return None
+    address = parse_address(server, "--smtp-server")
+    listed = tuple(one.strip() for one in (to or "").split(",") if one.strip())
+    if sender is None or not listed:
+        raise ConfigError("--smtp-server needs --smtp-from and --smtp-to: who writes, and to whom")
+    for one in (sender.strip(), *listed):
+        if "@" not in one or not one.isprintable():
+            raise ConfigError(f"{one!r} is no mail address; write NAME@HOST")
+    if (user is None) != (password_file is None):
+        raise ConfigError("--smtp-user and --smtp-password-file belong together")
+    if password_file is not None and not password_file.is_file():
+        raise ConfigError(f"--smtp-password-file {password_file} is not there")
+    return Mail(
+        address,
+        sender.strip(),
+        listed,
+        user,
+        password_file.absolute() if password_file else None,
+        tls,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     nodes_file: Path
     """nodes.yaml; reloaded within a second of a change."""
@@ -75,6 +125,14 @@ class Settings:
     alert_repeat: float = 60.0
     """Seconds: `repeat_interval` of the route to our webhook in alertmanager.yml. A cordon by an
     alert lasts three of them."""
+
+    alarm_silence: float = 60.0
+    """Seconds without Alertmanager's heartbeat (every 10 s) after which the alarm chain counts as
+    broken; a first one is waited for three times as long."""
+    alarm_webhook: str | None = field(default=None, repr=False)
+    """Where the router tells of that silence by itself. The URL may hold a secret."""
+    mail: Mail | None = None
+    """Likewise."""
 
     heartbeat: float = 15.0
     """Seconds without a word after which a stream's head leaves, and a comment each time again."""

@@ -1,8 +1,11 @@
-"""Work that many wait for and that is done once."""
+"""Work that is waited for: by many, and done once; or for as long as its client is there."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
+
+from dpl_router.attempt import Gone
+from dpl_router.errors import ClientGone
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
@@ -30,6 +33,19 @@ class Shared(Generic[Key, Made]):
                 if self._tasks.get(key) is task:
                     del self._tasks[key]
                 task.cancel()
+
+
+async def unless_gone(work: Awaitable[Made], gone: Gone) -> Made:
+    """What `work` gives; it ends when the client leaves. Raises: ClientGone."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone("the client left before its answer")
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 async def _run(work: Callable[[], Awaitable[Made]]) -> Made:

@@ -10,6 +10,7 @@ from typing import Any
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.upstreams.base import Dialect
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, Timeouts, UpstreamStream
+from tests.fakes.taken import taken
 
 PATIENT = Timeouts(first_byte=10, idle=10)
 
@@ -53,8 +54,8 @@ class Client:
                 raise self._dialect.refusal(head, await answer.read())
             decoder = self._dialect.decoder(call, "tiny", head)
             while await answer.more():
-                pieces += decoder.feed(answer.take())
-            pieces += decoder.end()
+                pieces += taken(decoder.feed(answer.take()))
+            pieces += taken(decoder.end())
         finally:
             answer.close()
         return pieces

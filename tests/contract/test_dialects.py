@@ -336,7 +336,12 @@ TELLTALES: dict[str, Faults] = {
         )
         for status in (400, 401, 403, 404, 422, 429, 500)
     },
-    "an event that repeats the key": Faults(raw=f'data: {{"error":"Bearer {SECRET}"}}\n\n'),
+    "an event that repeats the key": Faults(
+        raw=f'data: {{"error":"Bearer {SECRET}"}}\n\n', content_type="text/event-stream"
+    ),
+    "a line that repeats the key": Faults(
+        raw=f'{{"error":"Bearer {SECRET}"}}\n', content_type="application/x-ndjson"
+    ),
     "an answer that repeats the key": Faults(
         raw=f'{{"error":"key {SECRET}"}}', content_type="application/json"
     ),

@@ -73,9 +73,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--tokens", type=int, default=5)
     parser.add_argument("--token-delay", type=float, default=0.0)
     options = parser.parse_args()
-    with FakeOpenAi(model=options.model, slots=options.slots, port=options.port) as node:
+    words = ["word "] * options.tokens
+    with FakeOpenAi(
+        model=options.model, tokens=words, slots=options.slots, port=options.port
+    ) as node:
         node.faults = Faults(token_delay=options.token_delay)
         print(node.url, flush=True)
         with contextlib.suppress(KeyboardInterrupt):

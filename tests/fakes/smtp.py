@@ -53,6 +53,8 @@ class MailSink:
         self.host = host
         self.port = port
         self.refuses = False
+        self.refused = 0
+        """How often."""
         self.letters: list[Letter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mail-sink", daemon=True)
@@ -121,6 +123,7 @@ class MailSink:
                     sender, to = address_in(rest), []
                     writer.write(b"250 ok\r\n")
                 case "RCPT" if self.refuses:
+                    self.refused += 1
                     writer.write(b"452 full, try again later\r\n")
                 case "RCPT":
                     to.append(address_in(rest))

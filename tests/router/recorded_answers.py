@@ -15,6 +15,7 @@ from dpl_router.upstreams.base import Dialect, Head
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 from tests.exporter.recorded_llms import exchanges
+from tests.fakes.taken import taken
 
 MEDIA = {
     ".sse": "text/event-stream",
@@ -50,9 +51,9 @@ def pieces(dialect: Dialect, api: Api, media: str, data: bytes, cut: int) -> lis
     decoder = dialect.decoder(call, "m", Head(200, {"content-type": media}))
     found: list[Piece] = []
     for at in range(0, len(data), cut):
-        found += decoder.feed(data[at : at + cut])
+        found += taken(decoder.feed(data[at : at + cut]))
     if not any(isinstance(event, Done) for event, _ in found):
-        found += decoder.end()
+        found += taken(decoder.end())
     return found
 
 

@@ -1,10 +1,9 @@
-"""A real Prometheus and Alertmanager on our files, with a node and a router that a test plays."""
+"""A real Prometheus and Alertmanager, and a router that a test plays."""
 
 import http.server
 import json
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ import httpx
 import yaml
 
 from dpl_router.server import bound
-from dpl_router.settings import Address
+from dpl_router.settings import Address, Mail, parse_address
+from dpl_router.stack.render import Addresses, Tokens, find_originals, render_alertmanager
 from tests.fakes.programs import ROOT, find_program
+from tests.system.clock import sooner_routes
 from tests.system.running import eventually
 
 START = 60.0
@@ -33,11 +34,9 @@ class Called:
 
 
 class Stage(http.server.ThreadingHTTPServer):
-    """Stands for a node's exporter (GET) and for the router (POST)."""
+    """Stands for the router, or for whoever else is called with a POST."""
 
     daemon_threads = True
-    page = ""
-    """What the node says beside its clock."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Performer)
@@ -53,9 +52,6 @@ class Stage(http.server.ThreadingHTTPServer):
 
 class Performer(http.server.BaseHTTPRequestHandler):
     server: Stage
-
-    def do_GET(self) -> None:
-        self._answer(f"dpl_node_time_seconds {time.time()}\n{self.server.page}".encode())
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -86,29 +82,25 @@ def stage() -> Iterator[Stage]:
 
 
 def with_mail(folder: Path, mail: str, router: str) -> Path:
-    """alertmanager.yml as a person makes it with examples/mail.yml, for a sink without TLS."""
-    document = read("alertmanager/alertmanager.yml")
-    example = read("alertmanager/examples/mail.yml")
-    secrets = {"smtp_auth_username", "smtp_auth_password_file"}
-    for name, value in example["global"].items():
-        if name not in secrets:
-            document["global"][name] = value
-    document["global"] |= {"smtp_smarthost": mail, "smtp_require_tls": False}
-    people = {receiver["name"]: receiver for receiver in example["receivers"]}
-    document["receivers"] = [people.get(each["name"], each) for each in document["receivers"]]
-    document["templates"] = [str(ROOT / "alertmanager" / name) for name in document["templates"]]
-    for receiver in document["receivers"]:
-        for hook in receiver.get("webhook_configs", ()):
-            hook["url"] = f"http://{router}/{hook['url'].split('/', 3)[3]}"
-    (folder / "router.token").write_text(TOKEN, encoding="utf-8")
+    """alertmanager.yml as `dpl up` writes it for a mail server without TLS, on a faster clock."""
+    token = folder / "router.token"
+    token.write_text(TOKEN, encoding="utf-8")
+    document = render_alertmanager(
+        find_originals(),
+        Addresses(router, "127.0.0.1:9090", "127.0.0.1:9093"),
+        Tokens(token, token),
+        "UTC",
+        Mail(parse_address(mail, "mail"), "dpl@example.org", ("ops@example.org",), tls=False),
+    )
+    sooner_routes(document["route"])
     return write(folder / "alertmanager.yml", document)
 
 
 @contextmanager
-def alertmanager(folder: Path, configuration: Path) -> Iterator[str]:
-    """Its address."""
+def alertmanager(folder: Path, configuration: Path, address: str = "") -> Iterator[str]:
+    """Its address: `address`, or a free one."""
     flags = [f"--config.file={configuration}", f"--storage.path={folder / 'alertmanager'}"]
-    address = free_address()
+    address = address or free_address()
     listens = [f"--web.listen-address={address}", "--cluster.listen-address="]
     outside = f"--web.external-url=http://{address}"
     with running("alertmanager", *flags, *listens, outside, ready=f"http://{address}/-/ready"):
@@ -116,24 +108,12 @@ def alertmanager(folder: Path, configuration: Path) -> Iterator[str]:
 
 
 @contextmanager
-def prometheus(folder: Path, node: str, alertmanager: str) -> Iterator[str]:
-    """On our rules, with `node` scraped as the exporter of `gpu-1` each second."""
-    configuration = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(ROOT / "prometheus/rules/*.yml")],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": [
-            {
-                "job_name": "dpl-exporter",
-                "static_configs": [{"targets": [node], "labels": {"node": "gpu-1"}}],
-            }
-        ],
-    }
-    file = write(folder / "prometheus.yml", configuration)
-    address = free_address()
-    flags = [f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"]
-    listens = f"--web.listen-address={address}"
-    with running("prometheus", *flags, listens, ready=f"http://{address}/-/ready"):
+def prometheus(folder: Path, configuration: Path, address: str = "") -> Iterator[str]:
+    """Its address: `address`, or a free one. The flags are those of `dpl up`."""
+    address = address or free_address()
+    flags = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+    flags += ["--rules.alert.resend-delay=10s", f"--web.listen-address={address}"]
+    with running("prometheus", *flags, ready=f"http://{address}/-/ready"):
         yield address
 
 
@@ -146,6 +126,19 @@ def running(program: str, *flags: str, ready: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def states(manager: str, **labels: str) -> dict[tuple[str, str], str]:
+    """(alert, node) -> active or suppressed, of the alerts with these labels."""
+    found = httpx.get(
+        f"http://{manager}/api/v2/alerts",
+        params={"filter": [f'{name}="{value}"' for name, value in labels.items()]},
+        timeout=10,
+    ).json()
+    return {
+        (each["labels"]["alertname"], each["labels"].get("node", "")): each["status"]["state"]
+        for each in found
+    }
 
 
 def answers(url: str) -> bool:

@@ -23,7 +23,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     """Those that the runbooks write -> those of this test."""
     folder = tmp_path_factory.mktemp("runbooks")
     with alertmanager(folder, ROOT / "alertmanager" / "alertmanager.yml") as manager:
-        with prometheus(folder, node=manager, alertmanager=manager) as address:
+        with prometheus(folder, ROOT / "prometheus" / "prometheus.yml") as address:
             yield {"127.0.0.1:9090": address, "127.0.0.1:9093": manager}
 
 

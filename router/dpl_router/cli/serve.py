@@ -1,8 +1,11 @@
 """`dpl serve`: the router alone, in the foreground, for units and containers."""
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
+
+from dpl_router.cli.people import mail_of, telling_people, webhook_in
 
 HERE = "127.0.0.1:8000"
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -52,6 +55,23 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     help="Seconds: repeat_interval of Alertmanager's route to this router.",
 )
 @click.option(
+    "--scrape-interval",
+    envvar="DPL_SCRAPE_INTERVAL",
+    type=click.FloatRange(1, 300),
+    default=5.0,
+    show_default=True,
+    help="Seconds: scrape_interval of the exporters' job in Prometheus.",
+)
+@click.option(
+    "--alarm-silence",
+    envvar="DPL_ALARM_SILENCE",
+    type=click.FloatRange(1, 86400),
+    default=60.0,
+    show_default=True,
+    help="Seconds without Alertmanager's heartbeat until the router raises the alarm itself.",
+)
+@telling_people
+@click.option(
     "--insecure-open",
     envvar="DPL_INSECURE_OPEN",
     is_flag=True,
@@ -66,7 +86,10 @@ def serve(
     prometheus_url: str | None,
     alertmanager_url: str | None,
     alert_repeat: float,
+    scrape_interval: float,
+    alarm_silence: float,
     insecure_open: bool,
+    **people: Any,
 ) -> int:
     """Run the router. SIGTERM drains (30 s at most), Ctrl-C ends at once."""
     import os
@@ -90,6 +113,10 @@ def serve(
         prometheus_url=prometheus_url,
         alertmanager_url=alertmanager_url,
         alert_repeat=alert_repeat,
+        scrape_interval=scrape_interval,
+        alarm_silence=alarm_silence,
+        alarm_webhook=webhook_in(people["alarm_webhook_file"]),
+        mail=mail_of(people),
         insecure_open=insecure_open,
     )
     settings.check()

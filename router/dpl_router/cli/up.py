@@ -1,8 +1,11 @@
 """`dpl up`: the whole stack on this machine, in the foreground."""
 
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
+
+from dpl_router.cli.people import mail_of, telling_people, webhook_file
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -32,6 +35,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--keys-file", type=FILE, help="Who may do what. Without it: this machine alone.")
 @click.option("--listen", metavar="HOST:PORT", help="The router's address  [default: port 8000]")
+@telling_people
 @click.option("--insecure-open", is_flag=True, help="Serve a network without keys.")
 def up(
     demo: bool,
@@ -42,6 +46,7 @@ def up(
     keys_file: Path | None,
     listen: str | None,
     insecure_open: bool,
+    **people: Any,
 ) -> int:
     """Run the whole stack here: LLM, exporter, router, Prometheus, Alertmanager.
 
@@ -64,5 +69,7 @@ def up(
         keys_file=keys_file.absolute() if keys_file else None,
         listen=parse_address(listen, "--listen") if listen else None,
         insecure_open=insecure_open,
+        mail=mail_of(people),
+        alarm_webhook_file=webhook_file(people["alarm_webhook_file"]),
     )
     return session.up(options, lambda text: click.echo(text, err=True), consent)

@@ -16,14 +16,12 @@ from dpl_router.nodes.cordons import Cordon
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.types import NodeFacts
-from dpl_router.telemetry.view import FleetView
+from dpl_router.telemetry.view import Check, FleetView
 
 Severity = Literal["ok", "info", "warning", "critical"]
 GRAVEST: Sequence[Severity] = ("critical", "warning", "info", "ok")
 FEW = 5
 """So many names are told."""
-NOT_SUCH = ("the model list answered 404", "its answer is no list of models")
-"""How the problem begins of a server that is of another kind."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -83,7 +81,7 @@ class Doctor:
             yield Finding("info", node.name, "not asked yet", "the router has just started", "wait")
             return
         if not check.ok:
-            yield self._silent(node, check.problem or "no answer to the model list", now)
+            yield self._silent(node, check, now)
         elif not facts.models:
             yield Finding(
                 "warning",
@@ -97,10 +95,11 @@ class Doctor:
         yield from self._measured(node, now)
         yield from self._names(node)
 
-    def _silent(self, node: Node, problem: str, now: float) -> Finding:
+    def _silent(self, node: Node, check: Check, now: float) -> Finding:
         """An open circuit is told with it: both have one cause."""
         asked = node.url + ("/api/tags" if node.kind == "ollama" else "/v1/models")
-        if problem.startswith(NOT_SUCH):
+        problem = check.problem or "no answer to the model list"
+        if check.stranger:
             auto = node.kind == "auto"
             return Finding(
                 "critical",

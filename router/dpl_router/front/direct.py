@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dpl_router.errors import DplError
-from dpl_router.problems import envelope, failed, headers_of
+from dpl_router.problems import failed, told
 from dpl_router.security.guards import admit
 from dpl_router.security.keys import Role
 
@@ -37,13 +37,8 @@ def direct(app: Any, handler: App, role: Role) -> App:
 
 async def refuse(scope: Any, send: Any, error: DplError) -> None:
     """Answer as the framework's error handlers would."""
-    media, body = envelope(scope["path"], error)
-    headers = {
-        "content-type": media,
-        "content-length": str(len(body)),
-        "x-request-id": scope["state"]["request_id"],
-        **headers_of(error),
-    }
+    media, body, more = told(scope, error)
+    headers = {"content-type": media, "content-length": str(len(body)), **more}
     listed = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": error.status, "headers": listed})
     await send({"type": "http.response.body", "body": body, "more_body": False})

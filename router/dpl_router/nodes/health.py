@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from dpl_router.errors import DplError, NotFound
+from dpl_router.errors import DplError, NotFound, UpstreamBroke, UpstreamSilent
 from dpl_router.listing import Listed
 
 CHECK_SECONDS = 1.0
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 Ask = Callable[[str], Awaitable[Sequence[Listed]]]
 """Node name -> the models it lists. Raises: NotFound where a reload took the node, DplError."""
-Tell = Callable[[str, Sequence[Listed] | None, str | None], None]
+Tell = Callable[[str, Sequence[Listed] | None, DplError | None], None]
 """(node, models or None where it did not answer, why not)."""
 
 
@@ -54,18 +54,20 @@ class HealthChecks:
             if node not in self._surprising:
                 self._surprising.add(node)
                 log.exception("the check of a node failed", node=node)
-            self._tell(node, None, f"its model list could not be read ({type(error).__name__})")
+            why = f"its model list could not be read ({type(error).__name__})"
+            self._tell(node, None, UpstreamBroke(why))
 
     async def _once(self, node: str) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 models = await self._ask(node)
         except TimeoutError:
-            self._tell(node, None, f"no answer to the model list in {CHECK_SECONDS:g} s")
+            why = f"no answer to the model list in {CHECK_SECONDS:g} s"
+            self._tell(node, None, UpstreamSilent(why))
         except NotFound:
             return
         except DplError as error:
-            self._tell(node, None, error.message)
+            self._tell(node, None, error)
         else:
             self._tell(node, models, None)
             self._surprising.discard(node)

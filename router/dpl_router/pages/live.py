@@ -13,7 +13,7 @@ from dpl_router.attempt import Gone
 from dpl_router.errors import MethodNotAllowed, Overloaded, Unavailable
 from dpl_router.pages.board import Board, Page, page_of
 from dpl_router.security.guards import viewer
-from dpl_router.surfaces.relay import EventStream, Streams, watch
+from dpl_router.surfaces.relay import EventStream, Streams, wire_of
 
 MOST_VIEWERS = 64
 LOOK_SECONDS = 0.5
@@ -76,7 +76,7 @@ async def events(scope: HTTPScope, receive: Receive, send: Send) -> None:
     live.admit()
     asked = parse_qs(scope["query_string"].decode("latin-1")).get("page", [""])[0]
     stream = EventStream(send, scope["state"]["request_id"], streams)
-    gone = watch(receive)
+    gone = wire_of(scope).left()
     try:
         await live.show(page_of(asked), stream, gone)
     finally:

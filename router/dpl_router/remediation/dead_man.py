@@ -1,7 +1,7 @@
 """The dead man's switch: Alertmanager calls every few seconds, or the way to it is broken.
 
 Alertmanager cannot tell of its own death, so the router does: a banner on the pages, a line in the
-log, a metric.
+log, a metric, and what `herald` sends.
 """
 
 import asyncio
@@ -13,18 +13,22 @@ from dpl_router.metrics import ViewMetrics
 
 SILENCE_SECONDS = 60.0
 """Alertmanager repeats the call every 10 s; six missed in a row are no accident."""
-START_SECONDS = 180.0
-"""Until the first call: Prometheus and Alertmanager may start after us."""
+START = 3
+"""So many times longer for the first call: Prometheus and Alertmanager may start after us."""
 LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class DeadMan:
-    """Remembers the last call. `awaited`: there is an Alertmanager, so a first call must come."""
+    """Remembers the last call. `awaited`: there is an Alertmanager, so a first call must come;
+    `silence`: seconds without one."""
 
-    def __init__(self, metrics: ViewMetrics, *, awaited: bool = False) -> None:
+    def __init__(
+        self, metrics: ViewMetrics, *, awaited: bool = False, silence: float = SILENCE_SECONDS
+    ) -> None:
         self._metrics = metrics
+        self._silence = silence
         self._awaited = awaited
         self._began = time.monotonic()
         self._told = False
@@ -39,8 +43,8 @@ class DeadMan:
     def silent(self, now: float) -> bool:
         """The call is overdue; `now` is monotonic."""
         if self.last is not None:
-            return now - self.last > SILENCE_SECONDS
-        return self._awaited and now - self._began > START_SECONDS
+            return now - self.last > self._silence
+        return self._awaited and now - self._began > START * self._silence
 
     def look(self, now: float) -> None:
         """Tell once when the silence begins, and once when it ends."""

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from dpl_router.errors import ConfigError
+from dpl_router.settings import Mail
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -70,9 +71,14 @@ def render_prometheus(
 
 
 def render_alertmanager(
-    originals: Path, addresses: Addresses, tokens: Tokens | None, zone: str
+    originals: Path,
+    addresses: Addresses,
+    tokens: Tokens | None,
+    zone: str,
+    mail: Mail | None = None,
 ) -> dict[str, Any]:
-    """`zone` is a name of the time zone database, as `local_zone` finds it."""
+    """`zone` is a name of the time zone database, as `local_zone` finds it. Without `mail` nobody
+    is written to: a receiver without a server would fail at each alert."""
     folder = originals / "alertmanager"
     document = read(folder / "alertmanager.yml")
     document["templates"] = [str(folder / name) for name in document["templates"]]
@@ -83,7 +89,29 @@ def render_alertmanager(
     for named in document.get("time_intervals", ()):
         for interval in named["time_intervals"]:
             interval["location"] = zone
+    if mail is not None:
+        add_mail(document, read(folder / "examples/mail.yml"), mail)
     return document
+
+
+def add_mail(document: dict[str, Any], example: Mapping[str, Any], mail: Mail) -> None:
+    """The receivers of examples/mail.yml in the place of those that are silent."""
+    document["global"] |= {
+        "smtp_smarthost": str(mail.server),
+        "smtp_from": mail.sender,
+        "smtp_require_tls": mail.tls,
+    }
+    if mail.user is not None:
+        document["global"] |= {
+            "smtp_auth_username": mail.user,
+            "smtp_auth_password_file": str(mail.password_file),
+        }
+    written_to = {receiver["name"]: receiver for receiver in example["receivers"]}
+    for receiver in written_to.values():
+        for letter in receiver["email_configs"]:
+            letter["to"] = ", ".join(mail.to)
+    receivers = document["receivers"]
+    document["receivers"] = [written_to.get(each["name"], each) for each in receivers]
 
 
 def authorize(asked: dict[str, Any], token: Path | None) -> None:

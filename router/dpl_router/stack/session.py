@@ -14,7 +14,7 @@ from typing import Any
 
 from dpl_router.control import Control
 from dpl_router.errors import ConfigError, DplError
-from dpl_router.settings import Address, Settings
+from dpl_router.settings import Address, Mail, Settings
 from dpl_router.stack import render
 from dpl_router.stack.child import Child, environment_of_children
 from dpl_router.stack.door import open_door, sole_use
@@ -42,6 +42,8 @@ class Options:
     keys_file: Path | None = None
     listen: Address | None = None
     insecure_open: bool = False
+    mail: Mail | None = None
+    alarm_webhook_file: Path | None = None
 
 
 def up(options: Options, say: Say, consent: Consent) -> int:
@@ -99,7 +101,7 @@ def prepare(options: Options, say: Say, consent: Consent) -> Setting:
     for moved in ports.moved:
         say(moved)
     tokens = ready_tokens(options.keys_file, options.data_dir, say) if options.keys_file else None
-    write_configurations(options.data_dir, addresses, tokens)
+    write_configurations(options.data_dir, addresses, tokens, options.mail)
     return Setting(
         data_dir=options.data_dir,
         listen=listen,
@@ -109,6 +111,8 @@ def prepare(options: Options, say: Say, consent: Consent) -> Setting:
         keys_file=options.keys_file,
         tokens=tokens,
         insecure_open=options.insecure_open,
+        mail=options.mail,
+        alarm_webhook_file=options.alarm_webhook_file,
     )
 
 
@@ -127,7 +131,7 @@ def reachable(listen: Address) -> str:
 
 
 def write_configurations(
-    data_dir: Path, addresses: render.Addresses, tokens: render.Tokens | None
+    data_dir: Path, addresses: render.Addresses, tokens: render.Tokens | None, mail: Mail | None
 ) -> None:
     originals = render.find_originals()
     header = f"Written by `dpl up` at every start from {originals}: change it there."
@@ -138,7 +142,7 @@ def write_configurations(
     )
     render.write(
         data_dir / "alertmanager/alertmanager.yml",
-        render.render_alertmanager(originals, addresses, tokens, render.local_zone()),
+        render.render_alertmanager(originals, addresses, tokens, render.local_zone(), mail),
         header,
     )
 

@@ -1,1 +1,1 @@
-"""How clients talk to the router: one protocol per file."""
+"""How clients talk to the router: a file or a few for each protocol, and what they share."""

@@ -4,18 +4,18 @@ What the protocols say differently is in a `Voice`.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Send
 
 from dpl_router.answer import Answer
 from dpl_router.attempt import Gone, Wire, joined
 from dpl_router.conversation import ChatRequest
 from dpl_router.dispatch import Dispatcher
-from dpl_router.errors import ClientGone, DplError, ModelUnknown, NotFound, UpstreamRefused
+from dpl_router.errors import ClientGone, DplError, NotFound, UpstreamRefused
 from dpl_router.metrics import Route
-from dpl_router.models import Models
 from dpl_router.security.guards import identity_of
 from dpl_router.surfaces.relay import (
     STREAM_HEADERS,
@@ -26,9 +26,6 @@ from dpl_router.surfaces.relay import (
     answer_lines,
     lines_of,
     pump,
-    send_whole,
-    unless_gone,
-    watch,
     wire_of,
 )
 
@@ -70,9 +67,7 @@ def sse_comment(text: str) -> bytes:
     return b": " + text.encode() + b"\n\n"
 
 
-async def serve(
-    chat: ChatRequest, voice: Voice, scope: HTTPScope, receive: Receive, send: Send
-) -> None:
+async def serve(chat: ChatRequest, voice: Voice, scope: HTTPScope, send: Send) -> None:
     """Answer `chat`; `X-DPL-Node` names the node that speaks.
 
     The node has said its first word before our 200 goes out, so a refusal is still a status and a
@@ -80,47 +75,33 @@ async def serve(
     same after 15 s of silence. Raises: DplError, while no head has left.
     """
     wire = wire_of(scope)
-    gone = watch(receive, wire)
+    gone = wire.left()
     opening = opened(chat, voice.route, scope, gone)
     try:
         if chat.stream:
             streams: Streams = scope["app"].state["streams"]
-            stream = EventStream(send, chat.id, streams, wire, voice.stream)
-            await _stream(opening, chat, voice, stream)
-        elif wire is not None:
-            _tell(await opening, chat, voice, wire)
+            stream = EventStream(send, chat.id, streams, voice.stream)
+            await _stream(opening, chat, voice, stream, wire)
         else:
-            await _send(await opening, chat, voice, send)
+            _tell(await opening, chat, voice, wire)
     except ClientGone:
         return
     finally:
         gone.cancel()
 
 
-async def opened(
+def opened(
     chat: ChatRequest, route: Route, scope: HTTPScope, gone: Gone, tell: Tell | None = None
-) -> Answer:
-    """The answer that has begun; a model that no node has is pulled first, where that is allowed.
-
-    `tell` is the dispatcher's. Raises: DplError.
-    """
-    state, key = scope["app"].state, identity_of(scope).name
-    dispatcher: Dispatcher = state["dispatcher"]
-    try:
-        return await dispatcher.open(chat, gone, key=key, route=route, tell=tell)
-    except ModelUnknown:
-        models: Models = state["models"]
-        if not await unless_gone(models.ensure(chat.model), gone):
-            raise
-    return await dispatcher.open(chat, gone, key=key, route=route, tell=tell)
+) -> Coroutine[Any, Any, Answer]:
+    """The dispatcher's, with its arguments."""
+    dispatcher: Dispatcher = scope["app"].state["dispatcher"]
+    return dispatcher.open(chat, gone, key=identity_of(scope).name, route=route, tell=tell)
 
 
-async def serve_where_known(
-    chat: ChatRequest, voice: Voice, scope: HTTPScope, receive: Receive, send: Send
-) -> None:
+async def serve_where_known(chat: ChatRequest, voice: Voice, scope: HTTPScope, send: Send) -> None:
     """As `serve`, for a call that not every server knows. Raises: NotFound, where none does."""
     try:
-        await serve(chat, voice, scope, receive, send)
+        await serve(chat, voice, scope, send)
     except UpstreamRefused as error:
         if error.upstream_status not in NO_SUCH_CALL:
             raise
@@ -138,22 +119,13 @@ def _tell(answer: Answer, chat: ChatRequest, voice: Voice, wire: Wire) -> None:
         answer.close()
 
 
-async def _send(answer: Answer, chat: ChatRequest, voice: Voice, send: Send) -> None:
-    """The same without a wire."""
-    try:
-        headers = [*_plain_headers(answer, voice), *answer_headers(answer, chat.id)]
-        await send_whole(send, 200, headers, joined(answer.first))
-    finally:
-        answer.close()
-
-
 def _plain_headers(answer: Answer, voice: Voice) -> Sequence[Header]:
     headers = _as_said(voice.plain, voice, answer) if voice.as_the_node else voice.plain
     return [*headers, TRUNCATED] if answer.truncated else headers
 
 
 async def _stream(
-    opening: Awaitable[Answer], chat: ChatRequest, voice: Voice, stream: EventStream
+    opening: Awaitable[Answer], chat: ChatRequest, voice: Voice, stream: EventStream, wire: Wire
 ) -> None:
     if voice.comment is not None:
         stream.keep_alive()
@@ -166,7 +138,8 @@ async def _stream(
             await stream.start(answer_headers(answer, chat.id))
         elif voice.comment is not None:
             await stream.write(voice.comment(f"node {answer.node}"))
-        await pump(answer, stream, voice.last, voice.comment(CUT) if voice.comment else b"")
+        cut = voice.comment(CUT) if voice.comment else b""
+        await pump(answer, stream, wire, voice.last, cut)
     except DplError as error:
         await stream.quiet()
         if not stream.started or isinstance(error, ClientGone):

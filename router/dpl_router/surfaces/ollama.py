@@ -11,21 +11,25 @@ from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.conversation import Api
 from dpl_router.errors import BadRequest, DplError, NotFound, TooLarge
+from dpl_router.loose_json import NULL
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import Voice, serve, serve_where_known
-from dpl_router.surfaces.ollama_loading import OllamaCall, nothing, permit_unload, serve_empty
+from dpl_router.surfaces.ollama_loading import OllamaCall, permit_unload, serve_empty
 from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line, in_ollamas_words
 from dpl_router.surfaces.openai import MOST_MESSAGES
-from dpl_router.surfaces.reading import decoded, limit, named, read_call, tokens_in
-
-NOTHING_TO_WRITE = 1
-"""Tokens of an answer that is no text."""
-
-NOTHING = msgspec.Raw(b"null")
+from dpl_router.surfaces.reading import (
+    NOTHING_TO_WRITE,
+    decoded,
+    limit,
+    named,
+    nothing,
+    read_call,
+    tokens_in,
+)
 
 
 class _Message(msgspec.Struct):
-    images: msgspec.Raw = NOTHING
+    images: msgspec.Raw = NULL
 
 
 class _Chat(msgspec.Struct):
@@ -41,7 +45,7 @@ class _Chat(msgspec.Struct):
 class _Generate(msgspec.Struct):
     model: str | None = None
     prompt: str | None = None
-    images: msgspec.Raw = NOTHING
+    images: msgspec.Raw = NULL
     stream: bool | None = None
     options: dict[str, Any] | None = None
     keep_alive: int | float | str | None = None
@@ -49,8 +53,8 @@ class _Generate(msgspec.Struct):
 
 class _Embed(msgspec.Struct):
     model: str | None = None
-    input: msgspec.Raw = NOTHING
-    prompt: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NULL
+    prompt: msgspec.Raw = NULL
     keep_alive: int | float | str | None = None
 
 
@@ -154,9 +158,9 @@ async def chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     call = await read_call(scope, receive, decode_chat)
     with in_ollamas_words(call.model):
         if call.empty:
-            await serve_empty(call, NOT_A_WORD, scope, receive, send)
+            await serve_empty(call, NOT_A_WORD, scope, send)
         else:
-            await serve(call, CHAT, scope, receive, send)
+            await serve(call, CHAT, scope, send)
 
 
 @asgi("/api/generate", guards=[user], copy_scope=False)
@@ -165,9 +169,9 @@ async def generate(scope: HTTPScope, receive: Receive, send: Send) -> None:
     call = await read_call(scope, receive, decode_generate)
     with in_ollamas_words(call.model):
         if call.empty:
-            await serve_empty(call, NO_TEXT, scope, receive, send)
+            await serve_empty(call, NO_TEXT, scope, send)
         else:
-            await serve(call, GENERATE, scope, receive, send)
+            await serve(call, GENERATE, scope, send)
 
 
 @asgi("/api/embed", guards=[user], copy_scope=False)
@@ -176,7 +180,7 @@ async def embed(scope: HTTPScope, receive: Receive, send: Send) -> None:
     call = await read_call(scope, receive, decode_embed)
     permit_unload(call, scope)
     with in_ollamas_words(call.model, NOT_HERE_TO_EMBED):
-        await serve_where_known(call, EMBED, scope, receive, send)
+        await serve_where_known(call, EMBED, scope, send)
 
 
 @asgi("/api/embeddings", guards=[user], copy_scope=False)
@@ -185,4 +189,4 @@ async def embeddings(scope: HTTPScope, receive: Receive, send: Send) -> None:
     call = await read_call(scope, receive, decode_embeddings)
     permit_unload(call, scope)
     with in_ollamas_words(call.model, NOT_HERE_TO_EMBED):
-        await serve_where_known(call, EMBED, scope, receive, send)
+        await serve_where_known(call, EMBED, scope, send)

@@ -1,18 +1,21 @@
 """An Ollama call that asks nothing: its model is loaded, or unloaded with `keep_alive: 0`."""
 
 import re
+import time
 from collections.abc import Mapping
 
 import msgspec
-from litestar.types import HTTPScope, Receive, Send
+from litestar.types import HTTPScope, Send
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, ClientGone, ModelUnknown
 from dpl_router.models import Models, Warmed
 from dpl_router.security.guards import admit
 from dpl_router.security.keys import Role
-from dpl_router.surfaces.ollama_words import JSON, moment
-from dpl_router.surfaces.relay import Header, send_whole, unless_gone, watch, wire_of
+from dpl_router.sharing import unless_gone
+from dpl_router.surfaces.ollama_words import JSON
+from dpl_router.surfaces.relay import Header, send_whole, wire_of
+from dpl_router.translation.ollama_writer import moment
 
 SECONDS = {
     "ns": 1e-9,
@@ -30,7 +33,6 @@ LONGEST = 100
 """Characters of a duration."""
 LEAST = 1.0
 """Seconds for which a model is kept; less is none, since nobody could use it meanwhile."""
-NOTHING = re.compile(rb"\s*(null|\"\"|\[\s*\])\s*")
 
 
 class OllamaCall(ChatRequest):
@@ -65,13 +67,8 @@ def permit_unload(call: OllamaCall, scope: HTTPScope) -> None:
         admit(scope, scope["app"].state, Role.OPERATOR)
 
 
-def nothing(said: msgspec.Raw) -> bool:
-    """Whether it is no text at all, as Ollama reads what shall be embedded."""
-    return NOTHING.fullmatch(said) is not None
-
-
 async def serve_empty(
-    call: OllamaCall, silence: Mapping[str, object], scope: HTTPScope, receive: Receive, send: Send
+    call: OllamaCall, silence: Mapping[str, object], scope: HTTPScope, send: Send
 ) -> None:
     """One JSON object, also where a stream was asked for; `silence` is its empty answer.
 
@@ -81,7 +78,7 @@ async def serve_empty(
     if not call.model:
         raise BadRequest("name the model that shall be loaded", param="model")
     models: Models = scope["app"].state.models
-    gone = watch(receive, wire_of(scope))
+    gone = wire_of(scope).left()
     headers: list[Header] = [*JSON, (b"x-request-id", call.id.encode())]
     try:
         permit_unload(call, scope)
@@ -96,7 +93,7 @@ async def serve_empty(
         return
     finally:
         gone.cancel()
-    document = {"model": call.model, "created_at": moment(), **silence}
+    document = {"model": call.model, "created_at": moment(time.time()), **silence}
     body = msgspec.json.encode({**document, "done": True, "done_reason": reason})
     await send_whole(send, 200, headers, body)
 

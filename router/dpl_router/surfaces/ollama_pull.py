@@ -14,6 +14,7 @@ from dpl_router.errors import BadRequest, ClientGone, DplError, NotAllowed
 from dpl_router.models import Models
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import identity_of, operator, user
+from dpl_router.sharing import unless_gone
 from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line
 from dpl_router.surfaces.reading import decoded
 from dpl_router.surfaces.relay import (
@@ -21,8 +22,6 @@ from dpl_router.surfaces.relay import (
     Header,
     read_body,
     send_whole,
-    unless_gone,
-    watch,
     wire_of,
 )
 
@@ -51,7 +50,7 @@ async def pull(scope: HTTPScope, receive: Receive, send: Send) -> None:
     state = scope["app"].state
     models: Models = state.models
     models.permit(identity_of(scope), name)
-    gone = watch(receive, wire_of(scope))
+    gone = wire_of(scope).left()
     request_id: str = scope["state"]["request_id"]
     outcome = "the client left"
     try:

@@ -15,6 +15,7 @@ from dpl_router.models import Models
 from dpl_router.refusals import cut, unknown
 from dpl_router.security.guards import identity_of, viewer
 from dpl_router.security.keys import Role
+from dpl_router.sharing import unless_gone
 from dpl_router.surfaces.ollama_models import UNSAID, details
 from dpl_router.surfaces.ollama_words import JSON, in_ollamas_words
 from dpl_router.surfaces.reading import decoded
@@ -22,8 +23,6 @@ from dpl_router.surfaces.relay import (
     Header,
     read_body,
     send_whole,
-    unless_gone,
-    watch,
     wire_of,
 )
 from dpl_router.telemetry.view import FleetView
@@ -34,7 +33,6 @@ PATIENCE = 5.0
 """Seconds for one node: a real Ollama shows a model within milliseconds, however busy it is."""
 LONGEST = 32 * 1024 * 1024
 """A verbose answer has the whole vocabulary."""
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 class _Show(msgspec.Struct):
@@ -66,18 +64,19 @@ class Shelf:
         nodes = [node for node, _ in sorted(having, key=lambda each: not each[1].loaded)]
         for node in nodes:
             client = self._clients.get(node)
-            if client is not None and client.dialect.name == "ollama":
-                body = await _asked(client, self._view.names.at(node, ours).own, verbose)
+            keeping = client.keeping if client is not None else None
+            if client is not None and keeping is not None:
+                own = self._view.names.at(node, ours).own
+                body = await _asked(client, keeping.show(own, verbose))
                 if body is not None:
                     return node, body
         return nodes[0], msgspec.json.encode(made_of(self._view.listed(nodes[0], ours)))
 
 
-async def _asked(client: NodeClient, own: str, verbose: bool) -> bytes | None:
-    body = msgspec.json.encode({"model": own, "verbose": verbose})
+async def _asked(client: NodeClient, request: Request) -> bytes | None:
     try:
         async with asyncio.timeout(PATIENCE):
-            return await client.answer(Request("POST", "/api/show", body, HEADERS), LONGEST)
+            return await client.answer(request, LONGEST)
     except (DplError, TimeoutError):
         return None
 
@@ -114,20 +113,20 @@ async def show(scope: HTTPScope, receive: Receive, send: Send) -> None:
         try:
             node, shown = await shelf.show(name, said.verbose)
         except ModelUnknown:
-            if not await _pulled(name, scope, receive):
+            if not await _pulled(name, scope):
                 raise
             node, shown = await shelf.show(name, said.verbose)
     headers: list[Header] = [*JSON, (b"x-dpl-node", node.encode())]
     await send_whole(send, 200, headers, shown)
 
 
-async def _pulled(name: str, scope: HTTPScope, receive: Receive) -> bool:
+async def _pulled(name: str, scope: HTTPScope) -> bool:
     """Whether it is here now. Who may not ask the model anything makes nobody pull it."""
     identity = identity_of(scope)
     if identity.role < Role.USER or not identity.may_use(name):
         return False
     models: Models = scope["app"].state.models
-    gone = watch(receive, wire_of(scope))
+    gone = wire_of(scope).left()
     try:
         return await unless_gone(models.ensure(name), gone)
     finally:

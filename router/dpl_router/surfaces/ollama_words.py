@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -56,8 +55,3 @@ def in_ollamas_words(model: str, words: str = NOT_HERE) -> Iterator[None]:
     except ModelUnknown as error:
         hint = f"; did you mean {', '.join(error.near)}?" if error.near else ""
         raise ModelUnknown(words.format(cut(model)) + hint, error.near) from error
-
-
-def moment() -> str:
-    """Now, as Ollama writes a time (RFC 3339)."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -8,14 +8,18 @@ from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, DplError, TooLarge
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import Voice, serve, sse_comment
-from dpl_router.surfaces.reading import decoded, limit, named, read_call, text_bytes, tokens_in
+from dpl_router.surfaces.reading import (
+    StreamOptions,
+    decoded,
+    limit,
+    named,
+    read_call,
+    text_bytes,
+    tokens_in,
+)
 
 MOST_MESSAGES = 4096
 DONE = b"data: [DONE]\n\n"
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
 
 
 class _Message(msgspec.Struct):
@@ -28,7 +32,7 @@ class _Body(msgspec.Struct):
     messages: list[_Message]
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
 
@@ -86,4 +90,4 @@ CHAT = Voice("chat", error_event, last=DONE, comment=sse_comment)
 async def chat_completions(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Answer as OpenAI chat chunks, or whole."""
     chat = await read_call(scope, receive, decode_chat)
-    await serve(chat, CHAT, scope, receive, send)
+    await serve(chat, CHAT, scope, send)

@@ -1,30 +1,29 @@
 """OpenAI's completions and embeddings under /v1."""
 
-import re
-
 import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
+from dpl_router.loose_json import NULL
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import Voice, serve_where_known, sse_comment
 from dpl_router.surfaces.openai import DONE, error_event
-from dpl_router.surfaces.reading import decoded, limit, named, read_call, text_bytes, tokens_in
+from dpl_router.surfaces.reading import (
+    NOTHING_TO_WRITE,
+    StreamOptions,
+    decoded,
+    limit,
+    named,
+    nothing,
+    read_call,
+    text_bytes,
+    tokens_in,
+)
 
 COMPLETIONS = Voice("completions", error_event, last=DONE, comment=sse_comment)
 EMBEDDINGS = Voice("embeddings", error_event)
-NOTHING_TO_WRITE = 1
-"""Tokens of an answer that is no text: its node needs no time to write it."""
-
-
-NOTHING = msgspec.Raw(b"null")
-EMPTY = re.compile(rb'null|""|\[\s*\]')
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
 
 
 class _Completion(msgspec.Struct):
@@ -32,13 +31,13 @@ class _Completion(msgspec.Struct):
 
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     max_tokens: int | None = None
 
 
 class _Embedding(msgspec.Struct):
     model: str | None = None
-    input: msgspec.Raw = NOTHING
+    input: msgspec.Raw = NULL
     encoding_format: str | None = None
 
 
@@ -64,7 +63,7 @@ def decode_completion(body: bytes, request_id: str) -> ChatRequest:
 def decode_embedding(body: bytes, request_id: str) -> ChatRequest:
     """Raises: BadRequest, where nothing is to be embedded."""
     said = decoded(_embedding, body)
-    if EMPTY.fullmatch(said.input):
+    if nothing(said.input):
         raise BadRequest("input is empty; send a text, tokens, or a list of them", param="input")
     if said.encoding_format not in (None, "float", "base64"):
         raise BadRequest("encoding_format is float or base64", param="encoding_format")
@@ -84,11 +83,11 @@ def decode_embedding(body: bytes, request_id: str) -> ChatRequest:
 async def completions(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Answer as OpenAI text completions, chunks or whole."""
     call = await read_call(scope, receive, decode_completion)
-    await serve_where_known(call, COMPLETIONS, scope, receive, send)
+    await serve_where_known(call, COMPLETIONS, scope, send)
 
 
 @asgi("/v1/embeddings", guards=[user], copy_scope=False)
 async def embeddings(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Vectors in the order of the inputs, as floats or base64."""
     call = await read_call(scope, receive, decode_embedding)
-    await serve_where_known(call, EMBEDDINGS, scope, receive, send)
+    await serve_where_known(call, EMBEDDINGS, scope, send)

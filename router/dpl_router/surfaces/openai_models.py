@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from dpl_router.refusals import unknown
+from dpl_router.scheduling.types import ModelFacts
 from dpl_router.security.guards import user
 from dpl_router.telemetry.view import FleetView
+
+Everywhere = Mapping[str, Sequence[tuple[str, ModelFacts]]]
+"""Our name -> who has it."""
 
 
 class ModelsController(Controller):
@@ -23,7 +28,9 @@ class ModelsController(Controller):
     @get()
     async def list_models(self, view: NamedDependency[FleetView]) -> dict[str, Any]:
         """All models of all nodes, loaded or not."""
-        return {"object": "list", "data": [_model(name, view) for name in view.model_names()]}
+        everywhere = view.models(time.monotonic())
+        models = [_model(name, name, everywhere, view) for name in view.model_names()]
+        return {"object": "list", "data": models}
 
     @get("/{model:path}")
     async def one_model(
@@ -31,19 +38,20 @@ class ModelsController(Controller):
     ) -> dict[str, Any]:
         """In the client's spelling. Raises: ModelUnknown, naming what looks like it."""
         name = model.removeprefix("/")
-        if not view.names.knows(view.names.resolve(name)):
+        ours = view.names.resolve(name)
+        if not view.names.knows(ours):
             raise unknown(name, view.names.near(name))
-        return _model(name, view)
+        return _model(name, ours, view.models(time.monotonic()), view)
 
 
-def _model(name: str, view: FleetView) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": _created(name, view), "owned_by": "dpl"}
+def _model(name: str, ours: str, everywhere: Everywhere, view: FleetView) -> dict[str, Any]:
+    created = _created(ours, everywhere, view)
+    return {"id": name, "object": "model", "created": created, "owned_by": "dpl"}
 
 
-def _created(name: str, view: FleetView) -> int:
+def _created(ours: str, everywhere: Everywhere, view: FleetView) -> int:
     """Seconds since 1970: when the model came to a node, or was first seen there; 0 = unknown."""
-    ours = view.names.resolve(name)
-    for node, _ in view.models(time.monotonic()).get(ours, ()):
+    for node, _ in everywhere.get(ours, ()):
         if (seconds := seconds_of(view.listed(node, ours).details.get("modified_at"))) is not None:
             return int(seconds)
     return 0

@@ -14,6 +14,7 @@ from dpl_router.surfaces import anthropic, openai
 from dpl_router.surfaces.answering import Voice, serve_where_known, sse_comment
 from dpl_router.surfaces.form import read_form
 from dpl_router.surfaces.reading import (
+    NOTHING_TO_WRITE,
     decoded,
     limit,
     named,
@@ -23,8 +24,6 @@ from dpl_router.surfaces.reading import (
 )
 from dpl_router.surfaces.relay import headers_of
 
-NOTHING_TO_WRITE = 1
-"""Tokens of an answer that is no text."""
 AUDIO_BYTES_PER_TOKEN = 1024
 """A guess: a second of compressed speech is some 16 KB and a few words."""
 
@@ -112,28 +111,28 @@ decode_rerank = to("/v1/rerank", NOTHING_TO_WRITE)
 async def responses(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """OpenAI's Responses."""
     call = await read_call(scope, receive, decode_response)
-    await serve_where_known(call, RESPONSES, scope, receive, send)
+    await serve_where_known(call, RESPONSES, scope, send)
 
 
 @asgi("/v1/messages", guards=[user], copy_scope=False)
 async def messages(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Anthropic's Messages."""
     call = await read_call(scope, receive, decode_message)
-    await serve_where_known(call, MESSAGES, scope, receive, send)
+    await serve_where_known(call, MESSAGES, scope, send)
 
 
 @asgi("/v1/messages/count_tokens", guards=[user], copy_scope=False)
 async def count_tokens(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """How many tokens a call of Messages would send."""
     call = await read_call(scope, receive, decode_count)
-    await serve_where_known(call, MESSAGES, scope, receive, send)
+    await serve_where_known(call, MESSAGES, scope, send)
 
 
 @asgi("/v1/rerank", guards=[user], copy_scope=False)
 async def rerank(scope: HTTPScope, receive: Receive, send: Send) -> None:
     """Documents by their relevance to a query, as Jina and Cohere ask for it."""
     call = await read_call(scope, receive, decode_rerank)
-    await serve_where_known(call, OTHER, scope, receive, send)
+    await serve_where_known(call, OTHER, scope, send)
 
 
 @asgi("/v1/audio/transcriptions", guards=[user], copy_scope=False)
@@ -142,4 +141,4 @@ async def transcriptions(scope: HTTPScope, receive: Receive, send: Send) -> None
     said = headers_of(scope).get(b"content-type", b"").decode("latin-1")
     decode = partial(form_call, content_type=said, path="/v1/audio/transcriptions")
     call = await read_call(scope, receive, decode)
-    await serve_where_known(call, OTHER, scope, receive, send)
+    await serve_where_known(call, OTHER, scope, send)

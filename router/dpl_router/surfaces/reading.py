@@ -10,16 +10,19 @@ from litestar.types import HTTPScope, Receive
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
+from dpl_router.loose_json import MALFORMED, without_lone_surrogates
 from dpl_router.models import Models
 from dpl_router.security.keys import Identity
 from dpl_router.surfaces.relay import awaited_body, body_here
-from dpl_router.upstreams.openai_chunks import without_lone_surrogates
 
 AUTO = "auto"
 LONGEST_ANSWER = 1_000_000
 """Tokens; a larger limit says no more to us. The node gets what the client wrote."""
 PARSE_ON_LOOP = 256 * 1024
 BASE64 = b";base64,"
+NOTHING_TO_WRITE = 1
+"""Tokens of an answer that is no text: its node needs no time to write it."""
+NOTHING = re.compile(rb"\s*(null|\"\"|\[\s*\])\s*")
 MISSING = re.compile(r"Object missing required field `(\w+)`")
 READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
 TRACE = (b"traceparent", b"tracestate")
@@ -28,6 +31,13 @@ LONGEST_TRACE = 512
 
 Said = TypeVar("Said")
 Call = TypeVar("Call", bound=ChatRequest)
+
+
+class StreamOptions(msgspec.Struct):
+    """OpenAI's."""
+
+    include_usage: bool | None = None
+
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -86,8 +96,13 @@ def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:
         missing = MISSING.fullmatch(message)
         param = place.rstrip("`").removeprefix("$.") or (missing and missing[1])
         raise BadRequest(message, param=param or None) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
+
+
+def nothing(said: msgspec.Raw) -> bool:
+    """Whether there is nothing in what shall be embedded."""
+    return NOTHING.fullmatch(said) is not None
 
 
 def named(model: str | None) -> str:

@@ -1,17 +1,18 @@
 """What every surface needs on a raw connection: the body, the hang-up, the head, the stream.
 
-ASGI messages are built here and nowhere else.
+A plain answer leaves through the client's wire, all else as ASGI messages: those are built here,
+and for the errors of inference calls in `front.direct`.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.answer import Answer
-from dpl_router.attempt import Gone, Wire, joined
+from dpl_router.attempt import Wire, joined
 from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
 
 MAX_BODY = 32 * 1024 * 1024
@@ -24,7 +25,6 @@ STREAM_HEADERS = (
 COMMENT = b": waiting for the node\n\n"
 
 Header = tuple[bytes, bytes]
-Result = TypeVar("Result")
 
 
 async def read_body(scope: HTTPScope, receive: Receive) -> bytes:
@@ -43,8 +43,7 @@ def body_here(scope: HTTPScope) -> bytes | None:
     state: Any = scope["state"]
     if state["headers"].get(b"content-encoding", b"identity") != b"identity":
         raise Unsupported("a compressed body is not read; send it without Content-Encoding")
-    wire = wire_of(scope)
-    here = wire.take() if wire is not None else None
+    here = wire_of(scope).take()
     if here is not None and len(here) > MAX_BODY:
         _bounded(len(here))
     return here
@@ -82,36 +81,12 @@ def headers_of(scope: HTTPScope) -> Mapping[bytes, bytes]:
     return headers
 
 
-def wire_of(scope: HTTPScope) -> Wire | None:
-    """The client's connection, where our own listener serves it."""
-    extensions: Any = scope.get("extensions")
-    wire: Wire | None = extensions.get("dpl.wire") if extensions else None
+def wire_of(scope: HTTPScope) -> Wire:
+    """The client's connection: our own listener serves it. What its `left` gives is to be
+    cancelled when the answer is out."""
+    extensions: Any = scope["extensions"]
+    wire: Wire = extensions["dpl.wire"]
     return wire
-
-
-def watch(receive: Receive, wire: Wire | None = None) -> Gone:
-    """A future that ends when the client has left. Cancel it when the answer is out."""
-    if wire is not None:
-        return wire.left()
-
-    async def until_gone() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-    return asyncio.get_running_loop().create_task(until_gone())
-
-
-async def unless_gone(work: Awaitable[Result], gone: Gone) -> Result:
-    """What `work` gives; it ends when the client leaves. Raises: ClientGone."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone("the client left before its answer")
-        return task.result()
-    finally:
-        task.cancel()
-        await asyncio.wait((task,))
 
 
 def answer_headers(answer: Answer, request_id: str) -> list[Header]:
@@ -180,10 +155,8 @@ class EventStream:
         send: Send,
         request_id: str,
         streams: Streams,
-        wire: Wire | None = None,
         head: Sequence[Header] = STREAM_HEADERS,
     ) -> None:
-        self.wire = wire
         self.head = head
         self._send = send
         self._request_id = request_id
@@ -254,16 +227,14 @@ class EventStream:
         return (b"x-request-id", self._request_id.encode())
 
 
-async def pump(answer: Answer, stream: EventStream, last: bytes, cut: bytes = b"") -> None:
+async def pump(
+    answer: Answer, stream: EventStream, wire: Wire, last: bytes, cut: bytes = b""
+) -> None:
     """Pass an answer on, several events in one write, then `last`.
 
     `cut` goes out before it where the node cut the prompt. Raises: UpstreamBroke, ClientGone.
     """
     if data := joined(answer.first):
         await stream.write(data)
-    if stream.wire is not None:
-        await answer.flow(stream.wire)
-    while pieces := await answer.next():
-        if data := joined(pieces):
-            await stream.write(data)
+    await answer.flow(wire)
     await stream.end(cut + last if answer.truncated else last)

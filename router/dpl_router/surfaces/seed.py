@@ -8,13 +8,14 @@ from litestar.types import HTTPScope, Receive, Send
 from msgspec.structs import replace
 
 from dpl_router.answer import Answer
+from dpl_router.attempt import Wire
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import opened
 from dpl_router.surfaces.openai import DONE, decode_chat, error_event
 from dpl_router.surfaces.reading import read_call
-from dpl_router.surfaces.relay import EventStream, pump, watch, wire_of
+from dpl_router.surfaces.relay import EventStream, pump, wire_of
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -28,9 +29,9 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     chat = as_stream(await read_call(scope, receive, decode_chat))
     state = scope["app"].state
     wire = wire_of(scope)
-    stream = EventStream(send, chat.id, state.streams, wire)
+    stream = EventStream(send, chat.id, state.streams)
     dispatches: asyncio.Queue[bytes | None] = asyncio.Queue()
-    gone = watch(receive, wire)
+    gone = wire.left()
 
     def tell(node: str, reason: str, waited: float) -> None:
         said = {"node": node, "reason": reason, "queue_ms": round(waited * 1000)}
@@ -40,7 +41,7 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
     opening = asyncio.get_running_loop().create_task(opened(chat, "chat", scope, gone, tell))
     opening.add_done_callback(lambda _: dispatches.put_nowait(None))
     try:
-        await _relay(stream, dispatches, opening, chat.id)
+        await _relay(stream, wire, dispatches, opening, chat.id)
     except ClientGone:
         return
     finally:
@@ -53,6 +54,7 @@ async def seed_chat(scope: HTTPScope, receive: Receive, send: Send) -> None:
 
 async def _relay(
     stream: EventStream,
+    wire: Wire,
     dispatches: "asyncio.Queue[bytes | None]",
     opening: "asyncio.Task[Answer]",
     request_id: str,
@@ -65,7 +67,7 @@ async def _relay(
             await stream.write(event)
         answer = await opening
         await stream.quiet()
-        await pump(answer, stream, DONE)
+        await pump(answer, stream, wire, DONE)
     except DplError as error:
         await stream.quiet()
         if not stream.started or isinstance(error, ClientGone):

@@ -41,6 +41,10 @@ class Check:
     """Why not, for people; None where it answered."""
     at: float = 0.0
     """When it was said what it serves, on the monotonic clock."""
+    dialect: str = ""
+    """In which it was spoken to."""
+    stranger: bool = False
+    """It answers, but with no list: it may be of another kind."""
 
     @property
     def serves(self) -> frozenset[tuple[str, bool | None, int | None]]:
@@ -173,7 +177,7 @@ class FleetView:
         told = sample.models.items() if sample is not None else ()
         for name in {name for name, model in told if model.loaded is not None}.union(look):
             elsewhere = name in look and look[name].remote and not node.remote_models
-            if not elsewhere and _allowed(name, node):
+            if not elsewhere and may_serve(node, name):
                 yield name
 
     def fresh(self, node: str, now: float) -> bool:
@@ -276,7 +280,7 @@ class FleetView:
             up=sample.up if fresh else None,
             eligible=self._eligible(node.name, sample, now) if fresh else None,
             sampled_at=sample.sampled_at,
-            slots=_said(node, sample) or _unsaid(node),
+            slots=_said(node, sample) or _unsaid(node, self._checks.get(node.name)),
             memory_free=sample.memory_free if fresh else None,
             exclusive=(sample.exclusive and fresh) or node.name in self._locked,
             cordoned=node.cordoned or node.name in self._cordoned,
@@ -345,13 +349,14 @@ def _said(node: Node, sample: NodeSample) -> int | None:
     return sample.slots if node.exporter is not None or node.slots is None else None
 
 
-def _unsaid(node: Node) -> int | None:
+def _unsaid(node: Node, check: Check | None) -> int | None:
     """Where no exporter says: Ollama answers one request at a time unless it is told otherwise, and
     then `slots` of nodes.yaml says so."""
-    return 1 if node.kind == "ollama" and node.slots is None else None
+    ollama = "ollama" in (node.kind, check.dialect if check is not None else "")
+    return 1 if ollama and node.slots is None else None
 
 
-def _allowed(name: str, node: Node) -> bool:
+def may_serve(node: Node, name: str) -> bool:
     """By its own name, or by one that nodes.yaml gives it."""
     names = [name, *(ours for ours, own in node.aliases.items() if own == name)]
     return not node.models or any(fnmatchcase(one, glob) for one in names for glob in node.models)

@@ -9,7 +9,17 @@ from typing import Any
 
 import msgspec
 
-from dpl_router.conversation import ChatRequest, Delta, Done, Event, ToolCall, Usage, Vectors
+from dpl_router.conversation import (
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    ToolCall,
+    Usage,
+    Vectors,
+)
+from dpl_router.loose_json import MALFORMED
 from dpl_router.translation.openai_writer import merge
 from dpl_router.translation.writer import Writer
 
@@ -25,11 +35,11 @@ def ollama_writer(call: ChatRequest, model: str, clock: Callable[[], float]) -> 
     """For `call.api`. `model` is what the client sees; `clock` tells seconds since the epoch."""
     watch = Watch(clock, call.arrived)
     if call.api == "ollama.embeddings":
-        return EmbeddingWhole()
+        return EmbeddingWriter()
     if call.api == "ollama.embed":
-        return EmbedWhole(model, watch)
+        return EmbedWriter(model, watch)
     said = in_generate if call.api == "ollama.generate" else in_chat
-    return Lines(model, watch, said) if call.stream else Whole(model, watch, said)
+    return LinesWriter(model, watch, said) if call.stream else WholeWriter(model, watch, said)
 
 
 def in_chat(delta: Delta, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -61,9 +71,8 @@ class Watch:
             self._first = self._clock()
 
     def stamp(self) -> str:
-        """Now, as Ollama writes it."""
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        """Now."""
+        return moment(self._clock())
 
     def told(self, done: Done) -> dict[str, int]:
         """Counts and durations of the last record; a count that nobody knows is left out."""
@@ -88,8 +97,8 @@ class Watch:
         return {name: value for name, value in told.items() if value is not None}
 
 
-class Lines:
-    """A stream. A tool call is told when it is whole."""
+class LinesWriter:
+    """A stream. Tool calls may come in turns, piece by piece: they are told at the end, whole."""
 
     def __init__(self, model: str, watch: Watch, said: Said) -> None:
         self._model = model
@@ -103,23 +112,15 @@ class Lines:
                 return b""
             case Delta():
                 self._watch.spoke()
-                return self._flushed() + self._line(event, ())
+                return self._line(event, ())
             case ToolCall():
                 self._watch.spoke()
-                before = b"" if event.index in self._calls else self._flushed()
                 merge(self._calls, event)
-                return before
-            case Done():
-                calls = list(self._calls.values())
-                return self._flushed() + self._last(event, calls)
-            case Vectors():
                 return b""
-
-    def _flushed(self) -> bytes:
-        """The tool calls that are whole by now."""
-        calls, rest = objects(self._calls)
-        self._calls = {}
-        return self._line(Delta(rest), calls) if calls or rest else b""
+            case Done():
+                return self._last(event)
+            case Vectors() | Failed():
+                return b""
 
     def _line(self, delta: Delta, calls: Sequence[Mapping[str, Any]]) -> bytes:
         record = self._record(delta, calls)
@@ -128,18 +129,19 @@ class Lines:
             record["logprobs"] = delta.logprobs
         return encode(record) + b"\n"
 
-    def _last(self, done: Done, calls: Sequence[ToolCall]) -> bytes:
+    def _last(self, done: Done) -> bytes:
+        calls, rest = objects(self._calls)
+        before = self._line(Delta(rest), calls) if calls or rest else b""
         record = self._record(Delta(""), ())
-        cut = bool(objects({call.index: call for call in calls})[1])
-        record |= {"done": True, "done_reason": "length" if cut else reason(done)}
-        return encode({**record, **self._watch.told(done)}) + b"\n"
+        record |= {"done": True, "done_reason": "length" if rest else reason(done)}
+        return before + encode({**record, **self._watch.told(done)}) + b"\n"
 
     def _record(self, delta: Delta, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         stamp = self._watch.stamp()
         return {"model": self._model, "created_at": stamp, **self._said(delta, calls)}
 
 
-class Whole:
+class WholeWriter:
     """A plain answer."""
 
     def __init__(self, model: str, watch: Watch, said: Said) -> None:
@@ -176,7 +178,7 @@ class Whole:
         return encode({**record, **self._watch.told(done)})
 
 
-class EmbedWhole:
+class EmbedWriter:
     def __init__(self, model: str, watch: Watch) -> None:
         self._model = model
         self._watch = watch
@@ -194,7 +196,7 @@ class EmbedWhole:
         return b""
 
 
-class EmbeddingWhole:
+class EmbeddingWriter:
     """As the older /api/embeddings: one vector and nothing else."""
 
     def __init__(self) -> None:
@@ -218,7 +220,7 @@ def objects(calls: Mapping[int, ToolCall]) -> tuple[list[dict[str, Any]], str]:
     for index, call in sorted(calls.items()):
         try:
             arguments = msgspec.json.decode(call.arguments or "{}")
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except MALFORMED:
             arguments = None
         if not isinstance(arguments, dict):
             rest += call.arguments
@@ -232,6 +234,11 @@ def objects(calls: Mapping[int, ToolCall]) -> tuple[list[dict[str, Any]], str]:
 def reason(done: Done) -> str:
     """Ollama says `stop` also where a tool was called."""
     return done.finish if done.finish in FINISHES and done.finish else "stop"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as Ollama writes a time (RFC 3339)."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def nanoseconds(seconds: float) -> int:

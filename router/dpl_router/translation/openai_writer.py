@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 
-from dpl_router.conversation import ChatRequest, Delta, Done, Event, ToolCall, Usage, Vectors
+from dpl_router.conversation import (
+    ChatRequest,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    ToolCall,
+    Usage,
+    Vectors,
+)
 from dpl_router.errors import UpstreamRefused
 from dpl_router.translation.writer import Writer
 
@@ -20,15 +29,15 @@ def openai_writer(call: ChatRequest, model: str, now: float) -> Writer:
     made = Made(call, model, now)
     match call.api:
         case "openai.embedding":
-            return EmbeddingWhole(made)
+            return EmbeddingWriter(made)
         case "openai.completion" if call.stream:
-            return CompletionStream(made)
+            return CompletionStreamWriter(made)
         case "openai.completion":
-            return CompletionWhole(made)
+            return CompletionWriter(made)
         case _ if call.stream:
-            return ChatStream(made)
+            return ChatStreamWriter(made)
         case _:
-            return ChatWhole(made)
+            return ChatWriter(made)
 
 
 class Made:
@@ -60,7 +69,7 @@ class Made:
         return self.chunk(kind, prefix, [], usage=told)
 
 
-class ChatStream:
+class ChatStreamWriter:
     KIND = "chat.completion.chunk", "chatcmpl"
 
     def __init__(self, made: Made) -> None:
@@ -81,6 +90,8 @@ class ChatStream:
                 return last + self._made.usage_chunk(*self.KIND, event.usage)
             case Vectors():
                 raise no_text()
+            case Failed():
+                return b""
 
     def _delta(self, delta: Delta) -> bytes:
         said: dict[str, Any] = {}
@@ -116,7 +127,7 @@ class ChatStream:
         return self._before + encode(delta) + behind
 
 
-class ChatWhole:
+class ChatWriter:
     def __init__(self, made: Made) -> None:
         self._made = made
         self._texts: list[str] = []
@@ -138,6 +149,8 @@ class ChatWhole:
                 return self._whole(event)
             case Vectors():
                 raise no_text()
+            case Failed():
+                return b""
 
     def _whole(self, done: Done) -> bytes:
         text, thinking = "".join(self._texts), "".join(self._thoughts)
@@ -157,7 +170,7 @@ class ChatWhole:
         return encode({**top, "choices": [choice], "usage": usage_of(done.usage)})
 
 
-class CompletionStream:
+class CompletionStreamWriter:
     KIND = "text_completion", "cmpl"
 
     def __init__(self, made: Made) -> None:
@@ -180,7 +193,7 @@ class CompletionStream:
                 return b""
 
 
-class CompletionWhole:
+class CompletionWriter:
     def __init__(self, made: Made) -> None:
         self._made = made
         self._texts: list[str] = []
@@ -194,12 +207,12 @@ class CompletionWhole:
             case Done():
                 told = legacy(self._logprobs, 0)
                 choice = _said("".join(self._texts), told, finish_of(event))
-                top = self._made.top(*CompletionStream.KIND)
+                top = self._made.top(*CompletionStreamWriter.KIND)
                 return encode({**top, "choices": [choice], "usage": usage_of(event.usage)})
         return b""
 
 
-class EmbeddingWhole:
+class EmbeddingWriter:
     def __init__(self, made: Made) -> None:
         self._made = made
         body: Mapping[str, Any] = msgspec.json.decode(made.call.body)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from dpl_router.errors import BadRequest
+from dpl_router.loose_json import MALFORMED
 
 Fields = dict[str, Any]
 """A JSON object as it was decoded."""
@@ -64,7 +65,7 @@ def json_object(text: str, place: str) -> Mapping[str, Any]:
     """The object that `text` is as JSON; nothing is an empty one."""
     try:
         said = msgspec.json.decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except MALFORMED:
         raise BadRequest(f"{place} is not JSON", param=place) from None
     return object_at(said, place)
 

@@ -1,23 +1,15 @@
 """What makes a client's bytes of a node's events, where client and node speak differently."""
 
-import struct
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from dpl_router.conversation import Event, Piece
-from dpl_router.errors import UpstreamBroke
-
-UNSAYABLE = (
-    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
-    *(msgspec.MsgspecError, struct.error),
-)
-"""What writers raise over values of a kind that the node's protocol does not have."""
 
 
 class Writer(Protocol):
-    """One answer in one client protocol. Told every event, in order, `Done` last."""
+    """One answer in one client protocol. Told every event, in order, `Done` or `Failed` last.
+
+    Over values of a kind that the node's protocol does not have it may raise any of `ODD`."""
 
     def write(self, event: Event) -> bytes:
         """What the client gets now. A plain answer is b"" until `Done`, then the whole JSON."""
@@ -33,7 +25,7 @@ class Reader(Protocol):
 
 
 class Worded:
-    """A decoder whose pieces carry what `writer` makes of them. Errors are those of `reader`."""
+    """A decoder whose pieces carry what `writer` makes of them. Errors are those of both."""
 
     def __init__(self, reader: Reader, writer: Writer) -> None:
         self._reader = reader
@@ -47,7 +39,4 @@ class Worded:
 
     def _worded(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
         write = self._writer.write
-        try:
-            return [(event, write(event)) for event, _ in pieces]
-        except UNSAYABLE as error:
-            raise UpstreamBroke(f"its answer cannot be told to the client: {error}") from error
+        return [(event, write(event)) for event, _ in pieces]

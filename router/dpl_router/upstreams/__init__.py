@@ -1,1 +1,1 @@
-"""How the router talks to nodes: one dialect per file, over one push-style transport."""
+"""How the router talks to nodes: connections, dialects, and the decoders of their answers."""

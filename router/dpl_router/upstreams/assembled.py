@@ -9,8 +9,8 @@ from msgspec import Raw, Struct
 
 from dpl_router.conversation import Done, Piece
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.loose_json import FIELDS, MALFORMED, Fields, raw
 from dpl_router.upstreams.base import Decoder
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, Fields, raw
 from dpl_router.upstreams.openai_completion import TextPart
 from dpl_router.upstreams.whole import PLAIN_LIMIT
 
@@ -88,7 +88,8 @@ class Text:
 
     def add(self, part: TextPart) -> None:
         self._texts.append(part.text or "")
-        for key, tokens in (part.logprobs or {}).items():
+        logprobs = part.logprobs if isinstance(part.logprobs, dict) else {}
+        for key, tokens in logprobs.items():
             if isinstance(tokens, list):
                 self._logprobs.setdefault(key, []).extend(tokens)
         self._finish = part.finish_reason or self._finish
@@ -110,7 +111,7 @@ class _Assembled(ABC):
     def __init__(self, stream: Decoder) -> None:
         self._stream = stream
         self._top: Fields = {}
-        self._begun = False
+        self._handed_out = False
         self._size = 0
 
     @abstractmethod
@@ -126,10 +127,15 @@ class _Assembled(ABC):
         """What a whole answer says of itself, whose chunks said `said`."""
 
     def feed(self, data: bytes) -> Sequence[Piece]:
-        return [self._taken(piece) for piece in self._stream.feed(data)]
+        return self._all(self._stream.feed(data))
 
     def end(self) -> Sequence[Piece]:
-        return [self._taken(piece) for piece in self._stream.end()]
+        return self._all(self._stream.end())
+
+    def _all(self, pieces: Sequence[Piece]) -> Sequence[Piece]:
+        taken = [self._taken(piece) for piece in pieces]
+        self._handed_out = self._handed_out or bool(taken)
+        return taken
 
     def _taken(self, piece: Piece) -> Piece:
         event, data = piece
@@ -147,7 +153,6 @@ class _Assembled(ABC):
             self.parts(choices)
         except MALFORMED:
             raise self._failure("a choice of the node's answer is none") from None
-        self._begun = self._begun or bytes(choices) != b"[]"
         for key, said in chunk.items():
             if key not in OF_STREAMS_ONLY and bytes(said) != b"null":
                 self._top[key] = said
@@ -160,7 +165,7 @@ class _Assembled(ABC):
         return msgspec.json.encode({"choices": choices, **self._top, "object": self.object(said)})
 
     def _failure(self, message: str) -> UpstreamError:
-        return UpstreamBroke(message) if self._begun else UpstreamRefused(message, 200)
+        return UpstreamBroke(message) if self._handed_out else UpstreamRefused(message, 200)
 
 
 class Assembled(_Assembled):

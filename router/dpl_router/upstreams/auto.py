@@ -7,7 +7,7 @@ from dpl_router.conversation import ChatRequest
 from dpl_router.errors import DplError, UpstreamBroke
 from dpl_router.listing import Listed
 from dpl_router.upstreams.base import Decoder, Dialect, Head, Request
-from dpl_router.upstreams.calls import NDJSON, media_type
+from dpl_router.upstreams.calls import NDJSON, SSE, media_type
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
@@ -44,8 +44,10 @@ class AutoDialect:
         return self._asks.second(call, model, head, body)
 
     def decoder(self, call: ChatRequest, model: str, head: Head) -> Decoder:
-        """llama.cpp's reads OpenAI's, too: a list may have come since the call was sent."""
-        if self._asks is self._ollama or media_type(head) == NDJSON:
+        """As the head says what came: a list may have come since the call was sent. llama.cpp's
+        reads OpenAI's, too."""
+        media = media_type(head)
+        if media == NDJSON or (self._asks is self._ollama and media != SSE):
             return self._ollama.decoder(call, model, head)
         return self._llamacpp.decoder(call, model, head)
 

@@ -38,13 +38,18 @@ class Head(Struct):
 
 
 class Decoder(Protocol):
-    """A feed object: bytes in any pieces -> events. A test can cut the bytes anywhere."""
+    """A feed object: bytes in any pieces -> events. A test can cut the bytes anywhere.
+
+    Over values of another kind than the protocol's it may raise any of `ODD` (`loose_json`): who
+    feeds it tells that as an answer that cannot be read.
+    """
 
     def feed(self, data: bytes) -> Sequence[Piece]:
         """The events that are now complete.
 
         Raises: for bytes that are no answer, too many of them, or an error told inside one:
-        UpstreamRefused while no piece was handed out, UpstreamBroke after that.
+        UpstreamRefused while no piece was handed out, UpstreamBroke after that. Behind pieces that
+        came with it the error is the last piece, `Failed`.
         """
         ...
 
@@ -97,6 +102,6 @@ class Dialect(Protocol):
     def read_models(self, bodies: Sequence[bytes | None]) -> Sequence[Listed]:
         """Out of the answers to `looks`; None for one after the first that was not answered well.
 
-        Raises: UpstreamBroke.
+        Raises: NoModelList.
         """
         ...

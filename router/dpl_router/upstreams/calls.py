@@ -6,23 +6,15 @@ from typing import Any
 import msgspec
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import BadRequest
+from dpl_router.errors import BadRequest, UpstreamBroke
+from dpl_router.loose_json import FIELDS, MALFORMED, OBJECT, raw, readable
 from dpl_router.upstreams.base import Head, Request
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, raw, without_lone_surrogates
+from dpl_router.upstreams.complaint import sanitised
 
 JSON = "application/json"
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
 ANY = "*/*"
-COMMON = {accept: {"Content-Type": JSON, "Accept": accept} for accept in (JSON, SSE, NDJSON)}
-"""The same objects for nearly all calls: see `Request.headers`."""
-OBJECT = msgspec.json.Decoder(dict[str, Any])
-ODD = (
-    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError),
-    msgspec.MsgspecError,
-)
-"""What code raises that meets a value of another kind than the protocol's."""
-
 
 SAID: Mapping[str, Mapping[str, str]] = {
     accept: {"Content-Type": JSON, "Accept": accept} for accept in (JSON, SSE, NDJSON, ANY)
@@ -57,16 +49,14 @@ def odd(error: Exception) -> BadRequest:
     return BadRequest(f"the body holds a value that no node can be told: {error}")
 
 
-def body_of(call: ChatRequest) -> Mapping[str, Any]:
-    """The client's JSON, to be said in other words. Half an emoji becomes U+FFFD.
+def unreadable(error: Exception) -> UpstreamBroke:
+    """For one of `ODD` out of what reads a node's answer."""
+    return UpstreamBroke(f"its answer cannot be read: {sanitised(str(error))}")
 
-    Raises: BadRequest.
-    """
+
+def body_of(call: ChatRequest) -> Mapping[str, Any]:
+    """The client's JSON, to be said in other words. Raises: BadRequest."""
     try:
-        return OBJECT.decode(call.body)
-    except MALFORMED:
-        pass
-    try:
-        return OBJECT.decode(without_lone_surrogates(call.body))
+        return readable(OBJECT.decode, call.body)[0]
     except MALFORMED as error:
         raise BadRequest(f"the body is no JSON object: {error}") from None

@@ -4,12 +4,15 @@ import ssl
 from collections.abc import Sequence
 
 from dpl_router.conversation import ChatRequest
-from dpl_router.errors import UpstreamError, UpstreamRefused
+from dpl_router.errors import NoModelList, UpstreamError, UpstreamRefused
 from dpl_router.inventory.types import Node, Timeouts, Tls
 from dpl_router.listing import Listed
+from dpl_router.loose_json import ODD
 from dpl_router.upstreams import stream
 from dpl_router.upstreams.base import Dialect, Request
-from dpl_router.upstreams.calls import ODD, odd
+from dpl_router.upstreams.calls import (
+    odd,
+)
 from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.keeping import KEEPING, Keeping
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
@@ -95,6 +98,8 @@ class NodeClient:
             body = await answer.read(LIST_BYTES)
         finally:
             answer.close()
+        if head.status == 404:
+            raise NoModelList("the model list answered 404")
         if head.status != 200:
             raise UpstreamRefused(f"the model list answered {head.status}", head.status)
         return body

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dpl_router.errors import DplError, RequestRefused, UpstreamRefused
+from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.base import Head
 
 LONGEST = 200
@@ -45,7 +46,7 @@ def complaint(body: bytes) -> str:
     """
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         text = body[: LONGEST * 8].decode(errors="replace")
         return "" if text.lstrip().startswith("<") else sanitised(text)
     return sanitised(next(_messages(said), ""))
@@ -66,7 +67,7 @@ def _inner(said: str) -> Iterator[str]:
     """Ollama puts the JSON of its runner inside its own message (recordings fact 17)."""
     _, brace, rest = said.partition("{")
     if brace and said.endswith("}"):
-        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):  # it may only look so
+        with suppress(*MALFORMED):  # it may only look so
             yield from _messages(msgspec.json.decode(brace + rest))
     yield said
 

@@ -1,4 +1,4 @@
-"""What servers that keep models by themselves are told: load, unload, pull. Ollama alone does.
+"""What servers that keep models themselves are told: load, unload, pull, show. Ollama alone does.
 
 Sources: Ollama's API documentation; recordings of 0.32.15 and 0.24.0.
 """
@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dpl_router.upstreams.base import Request
-
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+from dpl_router.upstreams.calls import JSON, SAID
 
 
 class Keeping(Protocol):
@@ -26,6 +25,10 @@ class Keeping(Protocol):
 
     def pull(self, model: str) -> Request:
         """Answered with lines of JSON, the last one `{"status":"success"}` or an `error`."""
+        ...
+
+    def show(self, model: str, verbose: bool) -> Request:
+        """Answered with what Ollama's own /api/show tells; `verbose`: with the vocabulary."""
         ...
 
 
@@ -47,9 +50,12 @@ class OllamaKeeping:
     def pull(self, model: str) -> Request:
         return _post("/api/pull", {"model": model, "stream": True})
 
+    def show(self, model: str, verbose: bool) -> Request:
+        return _post("/api/show", {"model": model, "verbose": verbose})
+
 
 def _post(path: str, said: Mapping[str, Any]) -> Request:
-    return Request("POST", path, msgspec.json.encode(said), HEADERS)
+    return Request("POST", path, msgspec.json.encode(said), SAID[JSON])
 
 
 KEEPING: Mapping[str, Keeping] = {"ollama": OllamaKeeping()}

@@ -30,13 +30,13 @@ from msgspec.structs import replace
 from dpl_router.conversation import Api, ChatRequest
 from dpl_router.errors import DplError, RequestRefused
 from dpl_router.listing import Listed
+from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.assembled import Assembled, AssembledText
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import JSON, SSE, media_type
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.llamacpp_listing import listed_of
 from dpl_router.upstreams.openai import OpenAiDialect, as_stream
-from dpl_router.upstreams.openai_chunks import MALFORMED
 
 
 class _Message(msgspec.Struct):

@@ -15,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from dpl_router.listing import Listed
+from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.ollama_listing import whole
-from dpl_router.upstreams.openai_chunks import MALFORMED
 
 FTYPE = re.compile(r"(?:all |mostly )?([A-Z]+\d[A-Z0-9_]*)(?: - (Small|Medium|Large))?")
 """As "all F32", "Q4_1", "Q4_K - Medium": Ollama writes F32, Q4_1, Q4_K_M."""

@@ -10,12 +10,12 @@ import msgspec
 from dpl_router.conversation import Api, ChatRequest
 from dpl_router.errors import DplError, RequestRefused
 from dpl_router.listing import Listed
+from dpl_router.loose_json import MALFORMED
 from dpl_router.translation import openai_to_ollama
-from dpl_router.translation.ollama_writer import ollama_writer
-from dpl_router.translation.openai_writer import openai_writer
 from dpl_router.translation.parts import Fields
 from dpl_router.translation.prompt import as_generate
 from dpl_router.translation.writer import Worded
+from dpl_router.translation.writers import writer_for
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import JSON, NDJSON, SSE, body_of, media_type, post
 from dpl_router.upstreams.complaint import complaint, refusal
@@ -99,13 +99,10 @@ class OllamaDialect:
         if call.api in EMBEDS:
             return EmbedWhole(seen)
         if call.api == "openai.embedding":
-            return Worded(VectorsWhole(), openai_writer(call, seen, self._clock()))
-        if call.api in TRANSLATED:
+            return Worded(VectorsWhole(), writer_for(call, seen, self._clock))
+        if call.api in TRANSLATED or (media == NDJSON and not call.stream):
             reader = self._reader(call, model, media, unworded)
-            return Worded(reader, openai_writer(call, seen, self._clock()))
-        if media == NDJSON and not call.stream:
-            reader = self._reader(call, model, media, unworded)
-            return Worded(reader, ollama_writer(call, seen, self._clock))
+            return Worded(reader, writer_for(call, seen, self._clock))
         echo = ChatEcho(seen) if call.api == "ollama.chat" else Echo(seen)
         return self._reader(call, model, media, echo)
 
@@ -132,6 +129,6 @@ def says_why(body: bytes) -> bool:
     """The error is Ollama's own: JSON with `error`; a missing path is told in plain text."""
     try:
         said = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+    except MALFORMED:
         return False
     return isinstance(said, dict) and isinstance(said.get("error"), str)

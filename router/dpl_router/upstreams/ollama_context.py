@@ -12,9 +12,12 @@ import msgspec
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
+from dpl_router.loose_json import FIELDS, MALFORMED, ODD, Fields, raw
 from dpl_router.translation.parts import object_at
-from dpl_router.upstreams.calls import ODD, body_of, renamed
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, Fields, raw
+from dpl_router.upstreams.calls import (
+    body_of,
+    renamed,
+)
 
 BYTES_A_TOKEN = 4
 NEAR = 8

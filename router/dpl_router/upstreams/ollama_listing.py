@@ -7,12 +7,12 @@ first, so a digest counts, not a name; `context_length` is that of one place.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dpl_router.errors import UpstreamBroke
+from dpl_router.errors import NoModelList
 from dpl_router.listing import Listed
+from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.ollama_context import canonical
 from dpl_router.upstreams.ollama_records import LISTING
-from dpl_router.upstreams.openai_chunks import MALFORMED
 
 Entry = Mapping[str, Any]
 
@@ -33,12 +33,12 @@ TOLD_APART = frozenset({"name", "model", "size", "digest", "details"})
 
 
 def entries(body: bytes) -> Sequence[Entry]:
-    """Raises: UpstreamBroke."""
+    """Raises: NoModelList."""
     try:
         models = LISTING.decode(body).models or []
     except MALFORMED:
         said = complaint(body)
-        raise UpstreamBroke("its answer is no list of models" + (said and f": {said}")) from None
+        raise NoModelList("its answer is no list of models" + (said and f": {said}")) from None
     return [entry for entry in models if isinstance(name_of(entry), str)]
 
 
@@ -47,11 +47,11 @@ def name_of(entry: Entry) -> Any:
 
 
 def listed_of(tags: bytes | None, ps: bytes | None = None) -> list[Listed]:
-    """Raises: UpstreamBroke, where `tags` is no list."""
+    """Raises: NoModelList, where `tags` is no list."""
     here = entries(tags or b"")
     try:
         running: Sequence[Entry] | None = None if ps is None else entries(ps)
-    except UpstreamBroke:
+    except NoModelList:
         running = None
     return [listed(entry, running) for entry in here]
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Delta, Done, Event, Timings, ToolCall, Usage
-from dpl_router.upstreams.openai_chunks import FIELDS, raw
+from dpl_router.loose_json import FIELDS, raw
 
 NANOSECONDS = 1e9
 CACHED_ABOVE = 10_000

@@ -9,7 +9,9 @@ import msgspec
 from msgspec import UNSET
 
 from dpl_router.conversation import Done, Piece, Timings, ToolCall, Usage, Vectors
-from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.loose_json import MALFORMED, is_error, raw, readable
+from dpl_router.upstreams.as_it_comes import AsItComes
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.ndjson import NdjsonReader
 from dpl_router.upstreams.ollama_records import (
@@ -20,8 +22,12 @@ from dpl_router.upstreams.ollama_records import (
     Record,
     events_of,
 )
-from dpl_router.upstreams.openai_chunks import MALFORMED, is_error, raw
-from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, readable, told
+from dpl_router.upstreams.whole import (
+    AtTheEnd,
+    Collected,
+    echoed,
+    told,
+)
 
 Word = Callable[[Record, bytes], bytes]
 """What the client gets of a record, without the line's end; b"" where a writer makes it."""
@@ -29,65 +35,32 @@ Cut = Callable[[int], bool]
 VECTOR = msgspec.json.Decoder(list[float])
 
 
-class RecordStream:
-    """Pieces whose bytes are whole lines for an Ollama client; none where `word` gives none.
-
-    Raises: UpstreamRefused where nothing was handed out yet, UpstreamBroke after that.
-    """
+class RecordStream(AsItComes[bytes]):
+    """Pieces whose bytes are whole lines for an Ollama client; none where `word` gives none."""
 
     def __init__(self, word: Word, cut: Cut) -> None:
-        self._reader = NdjsonReader()
+        super().__init__(NdjsonReader())
         self._word = word
         self._cut = cut
         self._tools = 0
-        self._handed_out = False
-        self._done = False
-        self._failed: UpstreamError | None = None
 
-    def feed(self, data: bytes) -> list[Piece]:
-        """What came before an error is handed out first; the error comes with the next call."""
-        return self._read(lambda: self._reader.feed(data))
-
-    def end(self) -> list[Piece]:
-        pieces = self._read(self._reader.end)
-        if self._failed is not None:
-            raise self._failed
-        if not self._done:
-            raise self._failure("the answer ended without done:true")
-        return pieces
-
-    def _read(self, lines: Callable[[], list[bytes]]) -> list[Piece]:
-        if self._failed is not None:
-            raise self._failed
-        pieces: list[Piece] = []
+    def part(self, part: bytes, pieces: list[Piece]) -> None:
         try:
-            for line in lines():
-                if not self._done:
-                    self._record(line, pieces)
-        except UpstreamError as error:
-            if not pieces:
-                raise self._failure(error.message) from None
-            self._failed = UpstreamBroke(error.message)
-        self._handed_out = self._handed_out or bool(pieces)
-        return pieces
-
-    def _record(self, line: bytes, pieces: list[Piece]) -> None:
-        try:
-            record, line = readable(RECORD.decode, line)
+            record, line = readable(RECORD.decode, part)
         except MALFORMED:
-            raise self._failure("a line of the node's stream is no record of Ollama's") from None
+            raise UpstreamBroke("a line of the node's stream is no record of Ollama's") from None
         if is_error(record.error):
-            raise self._failure(complaint(line) or "the node told an error")
+            raise UpstreamBroke(complaint(line) or "the node told an error")
         if not record.speaks():
-            raise self._failure(complaint(line) or "a line of the node's stream says nothing")
+            raise UpstreamBroke(complaint(line) or "a line of the node's stream says nothing")
         word = self._word(record, line)
         new = pieces_of(record, word and word + b"\n", self._tools, self._cut)
         self._tools += sum(type(event) is ToolCall for event, _ in new)
         pieces += new
         self._done = record.done
 
-    def _failure(self, message: str) -> UpstreamError:
-        return UpstreamBroke(message) if self._handed_out else UpstreamRefused(message, 200)
+    def closed(self, pieces: list[Piece]) -> None:
+        raise UpstreamBroke("the answer ended without done:true")
 
 
 class RecordWhole(AtTheEnd):

@@ -12,10 +12,10 @@ from msgspec import Meta, Raw, Struct
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.loose_json import MALFORMED, is_error
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import ANY, JSON, SSE, media_type, post, renamed
 from dpl_router.upstreams.complaint import complaint
-from dpl_router.upstreams.openai_chunks import MALFORMED
 from dpl_router.upstreams.sse_answer import SseAnswer
 from dpl_router.upstreams.whole import AtTheEnd, NoStream, told
 
@@ -29,8 +29,6 @@ Known = TypeVar("Known")
 
 
 NONE = Raw(b"null")
-NO_ERROR = frozenset({b"null", b"false", b"0", b'""', b"[]"})
-
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
@@ -59,7 +57,7 @@ class _Said(Struct):
         return _known(self.type, str) or ""
 
     def failed(self) -> bool:
-        return bytes(self.error) not in NO_ERROR
+        return is_error(self.error)
 
     def counted(self, before: Usage | None = None) -> Usage | None:
         """With what was told `before`: Anthropic tells the prompt first and the rest last."""

@@ -8,13 +8,13 @@ import msgspec
 from msgspec.structs import replace
 
 from dpl_router.conversation import Api, ChatRequest
-from dpl_router.errors import DplError, UpstreamBroke
+from dpl_router.errors import DplError, NoModelList
 from dpl_router.listing import Listed
+from dpl_router.loose_json import FIELDS, MALFORMED, NULL, Fields, raw
 from dpl_router.translation import ollama_to_openai
-from dpl_router.translation.ollama_writer import ollama_writer
-from dpl_router.translation.openai_writer import openai_writer
 from dpl_router.translation.parts import Fields as Plain
 from dpl_router.translation.writer import Worded
+from dpl_router.translation.writers import writer_for
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import JSON, NDJSON, SSE, body_of, media_type, post, renamed
 from dpl_router.upstreams.complaint import complaint, refusal
@@ -22,7 +22,10 @@ from dpl_router.upstreams.ollama_context import never
 from dpl_router.upstreams.ollama_records import unworded
 from dpl_router.upstreams.ollama_stream import RecordStream
 from dpl_router.upstreams.opaque import opaque_decoder, opaque_request
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, MODELS, Fields, owner, raw
+from dpl_router.upstreams.openai_chunks import (
+    MODELS,
+    owner,
+)
 from dpl_router.upstreams.openai_completion import (
     CompletionAsStream,
     CompletionEvents,
@@ -31,7 +34,9 @@ from dpl_router.upstreams.openai_completion import (
 )
 from dpl_router.upstreams.openai_embedding import EmbeddingEvents, EmbeddingWhole
 from dpl_router.upstreams.openai_plain import PlainDecoder, PlainEvents, WholeAsStream
-from dpl_router.upstreams.openai_stream import NULL, StreamDecoder
+from dpl_router.upstreams.openai_stream import (
+    StreamDecoder,
+)
 from dpl_router.upstreams.whole import NoStream
 
 TRUE = raw(True)
@@ -89,8 +94,8 @@ class OpenAiDialect:
             case "openai.embedding":
                 return EmbeddingWhole(seen)
             case _:
-                writer = ollama_writer(call, seen, self._clock)
-                return Worded(self._reader(call, seen, media), writer)
+                reader = self._reader(call, model, media)
+                return Worded(reader, writer_for(call, seen, self._clock))
 
     def _chat(self, call: ChatRequest, seen: str, media: str) -> Decoder:
         if not call.stream and media != NDJSON:
@@ -99,7 +104,7 @@ class OpenAiDialect:
             return NoStream(media)
         if media == NDJSON:  # Ollama's own protocol, come through a path that is none of its own
             reader = RecordStream(unworded, never)
-            return Worded(reader, openai_writer(call, seen, self._clock()))
+            return Worded(reader, writer_for(call, seen, self._clock))
         stream = StreamDecoder(seen, call.id, call.wants_usage, self._clock())
         return WholeAsStream(stream) if media == JSON else stream
 
@@ -111,8 +116,11 @@ class OpenAiDialect:
         stream = CompletionStream(seen, call.id, call.wants_usage, self._clock())
         return CompletionAsStream(stream) if media == JSON else stream
 
-    def _reader(self, call: ChatRequest, seen: str, media: str) -> Decoder:
-        """The events of an answer to a client of Ollama's, in whichever form they come."""
+    def _reader(self, call: ChatRequest, model: str, media: str) -> Decoder:
+        """The events of an answer to a client of Ollama's, in whichever form they come.
+
+        By the node's own name of the model: its bytes are not kept, so none shall be changed.
+        """
         if media == "text/html":
             return NoStream(media)
         if call.api in EMBEDS:
@@ -122,7 +130,7 @@ class OpenAiDialect:
         text = call.api == "ollama.generate" and ollama_to_openai.is_completion(body_of(call))
         if media == SSE:
             kind = CompletionStream if text else StreamDecoder
-            return kind(seen, call.id, False, self._clock())
+            return kind(model, call.id, False, self._clock())
         return CompletionEvents() if text else PlainEvents()
 
     def refusal(self, head: Head, body: bytes) -> DplError:
@@ -134,9 +142,7 @@ class OpenAiDialect:
             listed = MODELS.decode(body)
         except MALFORMED:
             said = complaint(body)
-            raise UpstreamBroke(
-                "its answer is no list of models" + (said and f": {said}")
-            ) from None
+            raise NoModelList("its answer is no list of models" + (said and f": {said}")) from None
         return [
             Listed(model.id, loaded=True if owner(model) in SERVE_WHAT_THEY_LIST else None)
             for model in listed.data or ()

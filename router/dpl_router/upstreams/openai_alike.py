@@ -8,7 +8,11 @@ import re
 
 import msgspec
 
-from dpl_router.upstreams.openai_chunks import CHUNK, MALFORMED, Chunk
+from dpl_router.loose_json import MALFORMED
+from dpl_router.upstreams.openai_chunks import (
+    CHUNK,
+    Chunk,
+)
 
 CONTENT = re.compile(rb'"content":\s*"((?:[^"\\]|\\.)*+)"')
 TEXT = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+')

@@ -1,18 +1,13 @@
-"""The shapes of OpenAI's chat answers, as far as the router reads them, and how to change one.
+"""The shapes of OpenAI's chat answers, as far as the router reads them (`loose_json`)."""
 
-Reading is by msgspec into small structs: what is not named here is skipped, not kept. Changing
-is by `Raw` fields: what is not named here stays byte for byte, in its order.
-"""
-
-import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Delta, Event, Timings, ToolCall, Usage
-
-Fields = dict[str, Raw]
+from dpl_router.loose_json import Fields
 
 
 class FunctionPart(Struct):
@@ -41,6 +36,12 @@ class ChoicePart(Struct):
     delta: DeltaPart | None = None
     finish_reason: str | None = None
     logprobs: Any = None
+
+    def says_nothing(self) -> bool:
+        """OpenRouter's usage comes with a choice like that, after the finish reason."""
+        said = self.delta or DeltaPart()
+        words = said.content or said.reasoning_content or said.reasoning
+        return not (words or said.tool_calls or self.finish_reason or self.logprobs)
 
 
 class CachedPart(Struct):
@@ -123,7 +124,7 @@ class Outline(Struct):
     error: Raw | UnsetType = UNSET
 
 
-class Listed(Struct):
+class ListedPart(Struct):
     id: str
     owned_by: Any = None
 
@@ -131,7 +132,7 @@ class Listed(Struct):
 class ModelList(Struct):
     """Ollama says `"data": null` where it has no model."""
 
-    data: list[Listed] | None
+    data: list[ListedPart] | None
 
 
 CHUNK = msgspec.json.Decoder(Chunk)
@@ -139,38 +140,12 @@ WHOLE = msgspec.json.Decoder(Whole)
 OUTLINE = msgspec.json.Decoder(Outline)
 MESSAGE = msgspec.json.Decoder(DeltaPart)
 """Of a plain answer: it has the fields of a delta."""
-FIELDS = msgspec.json.Decoder(Fields)
-FIELD_LISTS = msgspec.json.Decoder(list[Fields])
 MODELS = msgspec.json.Decoder(ModelList)
 
-MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-LONE_SURROGATE = re.compile(
-    rb"(?<!\\)((?:\\\\)*)"
-    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-
-
-def without_lone_surrogates(data: bytes) -> bytes:
-    """Half an emoji, escaped (a server that cuts UTF-16 in two), becomes U+FFFD.
-
-    No client in Python could write it out, and msgspec does not read it.
-    """
-    return LONE_SURROGATE.sub(lambda hit: hit[1] + (hit[2] or rb"\ufffd"), data)
-
-
-def owner(model: Listed) -> str:
+def owner(model: ListedPart) -> str:
     """Who made a model, or what serves it; empty where the list does not say."""
     return model.owned_by if isinstance(model.owned_by, str) else ""
-
-
-def raw(value: Any) -> Raw:
-    return Raw(msgspec.json.encode(value))
-
-
-def is_error(said: Raw | UnsetType) -> bool:
-    return said is not UNSET and bytes(said) != b"null"
 
 
 def text_of(content: str | list[Any] | None) -> tuple[str, str]:
@@ -218,18 +193,18 @@ def logprobs_of(said: Any) -> list[Any] | None:
         return content or None
     if not isinstance(tokens, list):
         return None
-    rows = zip(
-        tokens, said.get("token_logprobs") or (), said.get("top_logprobs") or (), strict=False
-    )
-    told = list(rows) or [
-        (*row, None) for row in zip(tokens, said.get("token_logprobs") or (), strict=False)
-    ]
+    logprobs, tops = _column(said, "token_logprobs"), _column(said, "top_logprobs")
     return [
-        {"token": token, "logprob": logprob, "top_logprobs": _column(top)}
-        for token, logprob, top in told
+        {"token": token, "logprob": logprob, "top_logprobs": _pairs(top)}
+        for token, logprob, top in zip(tokens, logprobs, tops or [None] * len(tokens), strict=False)
     ] or None
 
 
-def _column(top: Any) -> list[Any]:
+def _column(said: Mapping[str, Any], name: str) -> list[Any]:
+    column = said.get(name)
+    return column if isinstance(column, list) else []
+
+
+def _pairs(top: Any) -> list[Any]:
     pairs = top.items() if isinstance(top, dict) else ()
     return [{"token": token, "logprob": logprob} for token, logprob in pairs]

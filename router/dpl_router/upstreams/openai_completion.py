@@ -8,22 +8,29 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Delta, Done, Piece, Timings, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
-from dpl_router.upstreams.complaint import complaint
-from dpl_router.upstreams.openai_chunks import (
+from dpl_router.loose_json import (
     FIELD_LISTS,
     FIELDS,
     MALFORMED,
+    NULL,
     Fields,
+    is_error,
+    raw,
+    readable,
+)
+from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.openai_chunks import (
     TimingsPart,
     UsagePart,
-    is_error,
     logprobs_of,
-    raw,
 )
 from dpl_router.upstreams.sse_answer import SseAnswer
-from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, readable, told
-
-NULL = raw(None)
+from dpl_router.upstreams.whole import (
+    AtTheEnd,
+    Collected,
+    echoed,
+    told,
+)
 
 
 class TextPart(Struct):
@@ -197,10 +204,7 @@ class CompletionAsStream(AtTheEnd):
 
     def end(self) -> Sequence[Piece]:
         _, body = completed(self._body)
-        pieces: list[Piece] = []
-        self._stream.event(b"", body, pieces)
-        self._stream.event(b"", b"[DONE]", pieces)
-        return pieces
+        return self._stream.whole([(b"", body), (b"", b"[DONE]")])
 
 
 def done_of(whole: Texts) -> Done:

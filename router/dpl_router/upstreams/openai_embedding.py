@@ -9,7 +9,10 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Done, Piece, Vectors
 from dpl_router.errors import UpstreamRefused
-from dpl_router.upstreams.openai_chunks import FIELDS, MALFORMED, UsagePart, is_error, raw
+from dpl_router.loose_json import FIELDS, MALFORMED, is_error, raw
+from dpl_router.upstreams.openai_chunks import (
+    UsagePart,
+)
 from dpl_router.upstreams.whole import AtTheEnd, Collected, told
 
 

@@ -7,16 +7,14 @@ import msgspec
 
 from dpl_router.conversation import Delta, Done, Piece, ToolCall
 from dpl_router.errors import UpstreamRefused
+from dpl_router.loose_json import FIELDS, MALFORMED, is_error
 from dpl_router.upstreams.openai_chunks import (
-    FIELDS,
-    MALFORMED,
     MESSAGE,
     OUTLINE,
     WHOLE,
     Outline,
     Whole,
     WholeChoice,
-    is_error,
     logprobs_of,
     text_of,
 )

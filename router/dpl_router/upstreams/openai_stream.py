@@ -10,23 +10,26 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dpl_router.conversation import Delta, Done, Piece, Timings, Usage
+from dpl_router.conversation import Delta, Done, Failed, Piece, Timings, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.loose_json import (
+    FIELD_LISTS,
+    FIELDS,
+    MALFORMED,
+    NULL,
+    Fields,
+    is_error,
+    raw,
+    without_lone_surrogates,
+)
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.openai_alike import Alike, learn
 from dpl_router.upstreams.openai_chunks import (
     CHUNK,
-    FIELD_LISTS,
-    FIELDS,
-    MALFORMED,
     ChoicePart,
     Chunk,
     DeltaPart,
-    Fields,
     events_of,
-    is_error,
-    raw,
-    without_lone_surrogates,
 )
 from dpl_router.upstreams.sse import SseEvent, SseReader
 
@@ -36,7 +39,6 @@ LESSONS = 4
 LESSON_BYTES = 4096
 LOOKS = 8
 """How often a piece of so many bytes is cut for it."""
-NULL = raw(None)
 EMPTY = raw({})
 NO_CHOICES = raw([])
 ASSISTANT = raw("assistant")
@@ -105,24 +107,20 @@ class StreamDecoder:
         """So it was, and nothing of the next has come: nearly always, once `_alike` is known."""
         self._handed_out = False
         self._done = False
-        self._failed: UpstreamError | None = None
 
     def feed(self, data: bytes) -> list[Piece]:
-        """What came before an error is handed out first; the error comes with the next call."""
         if self._even and self._alike is not None:
             run = self._alike.run(data)
             if run is not None and run[2] == len(data):
                 return [(Delta(run[0], "", run[1]), data)]
         self._even = False
-        if self._failed is not None:
-            raise self._failed
         pieces: list[Piece] = []
         try:
             self._feed(data, pieces)
         except UpstreamError as error:
             if not pieces:
                 raise
-            self._failed = error
+            self._fail(error, pieces)
         self._handed_out = self._handed_out or bool(pieces)
         return pieces
 
@@ -157,16 +155,23 @@ class StreamDecoder:
         return (data[:end], data[end:]) if end > 1 else (data, b"")
 
     def end(self) -> list[Piece]:
-        if self._failed is not None:
-            raise self._failed
         pieces: list[Piece] = []
-        for name, payload in self._events(None):
-            self.event(name, payload, pieces)
-        if not self._done:
-            if not self._finished():
-                raise self._failure("the answer ended without its last word")
-            self._finish(pieces)
+        try:
+            for name, payload in self._events(None):
+                self.event(name, payload, pieces)
+            if not self._done:
+                if not self._finished():
+                    raise self._failure("the answer ended without its last word")
+                self._finish(pieces)
+        except UpstreamError as error:
+            if not (pieces and self._handed_out):
+                raise
+            self._fail(error, pieces)
         return pieces
+
+    def _fail(self, error: UpstreamError, pieces: list[Piece]) -> None:
+        pieces.append((Failed(UpstreamBroke(error.message)), b""))
+        self._done = True
 
     def _run(self, alike: Alike, data: bytes, pieces: list[Piece]) -> bytes:
         """Pass on the events at the start of `data` that are like the last one; what is left."""
@@ -224,6 +229,9 @@ class StreamDecoder:
         if choice is None:
             choice = self._choices[part.index] = Choice()
         if choice.held:
+            if part.says_nothing():
+                self._usage_chunk = payload if chunk.usage is not None else self._usage_chunk
+                return
             self._release(choice, pieces)
         if not self._id:
             self._name(chunk)
@@ -377,7 +385,10 @@ def tool_of(fields: Fields, place: int) -> Fields:
 
 def inner_status(payload: bytes) -> int:
     """Some servers tell the real status inside the error; 200 where none is told."""
-    error = msgspec.json.decode(payload).get("error")
+    try:
+        error = msgspec.json.decode(payload).get("error")
+    except (*MALFORMED, AttributeError):
+        return 200
     for key in ("status_code", "code"):
         status = error.get(key) if isinstance(error, dict) else None
         if isinstance(status, int) and 400 <= status <= 599:

@@ -1,21 +1,19 @@
 """Server-sent events out of bytes that may be cut anywhere.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html (CRLF, LF or CR end a
-line; one leading BOM is dropped; one space after the colon is not part of the value). Lines are
-split as bytes: U+2028, U+2029 and U+0085 are text inside a JSON string, never an end.
+line; one leading BOM is dropped; one space after the colon is not part of the value).
 """
 
 from dpl_router.errors import UpstreamBroke
+from dpl_router.upstreams.lines import LINE_LIMIT, LineReader, valid
 
-LINE_LIMIT = 1024 * 1024
 UNREAD_LIMIT = 4096
-BOM = b"\xef\xbb\xbf"
 
 SseEvent = tuple[bytes, bytes]
 """(name, data): the name is empty where the server gave none; data lines are joined by LF."""
 
 
-class SseReader:
+class SseReader(LineReader):
     """Feed it bytes in any pieces. Events without data, ids and comments are dropped.
 
     Raises: UpstreamBroke where a line, or an event's data, is over 1 MiB. Invalid UTF-8 in an
@@ -23,9 +21,8 @@ class SseReader:
     """
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        super().__init__()
         self._after_cr = False
-        self._begun = False
         self._name = b""
         self._data: list[bytes] = []
         self._size = 0
@@ -33,17 +30,8 @@ class SseReader:
     def feed(self, data: bytes) -> list[SseEvent]:
         if self._after_cr or b"\r" in data:
             data = self._without_cr(data)
-        if b"\n" not in data:
-            self._keep(data)
-            return []
-        if self._rest:
-            self._rest += data
-            data = bytes(self._rest)
-            self._rest.clear()
-        lines = data.split(b"\n")
-        self._keep(lines.pop())
         events: list[SseEvent] = []
-        for line in lines:
+        for line in self.split(data):
             if line.startswith(b"data: "):
                 self._add(line[6:])
             elif line:
@@ -80,15 +68,7 @@ class SseReader:
             self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _keep(self, rest: bytes) -> None:
-        self._rest += rest
-        if len(self._rest) > LINE_LIMIT:
-            raise UpstreamBroke("a line of the node's stream is over 1 MiB")
-
     def _field(self, line: bytes) -> None:
-        if not self._begun and line.startswith(BOM):
-            line = line[len(BOM) :]
-        self._begun = True
         name, _, value = line.partition(b":")
         if name == b"data":
             self._add(value[1:] if value.startswith(b" ") else value)
@@ -96,7 +76,6 @@ class SseReader:
             self._name = value.strip()
 
     def _add(self, value: bytes) -> None:
-        self._begun = True
         self._data.append(value)
         self._size += len(value) + 1
         if self._size > LINE_LIMIT:
@@ -109,14 +88,3 @@ class SseReader:
         self._data = []
         self._size = 0
         return event
-
-
-def valid(data: bytes) -> bytes:
-    """`data` as it is where it is UTF-8, else with U+FFFD for what is not."""
-    if data.isascii():
-        return data
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return data.decode(errors="replace").encode()
-    return data

@@ -21,7 +21,9 @@ from dpl_router.errors import (
     UpstreamSilent,
     UpstreamUnreachable,
 )
+from dpl_router.loose_json import ODD
 from dpl_router.upstreams.base import Head
+from dpl_router.upstreams.calls import unreadable
 from dpl_router.upstreams.connection import Connection
 
 STALE_WITHIN = 1.0
@@ -158,14 +160,11 @@ class UpstreamStream:
         """From now on what `feed` makes of the bytes is poured the moment they come, first of
         those that lie here.
 
-        What either raises (a DplError) ends the answer, and `over` tells.
+        What either raises (a DplError, or `feed` one of `ODD`) ends the answer, and `over` tells.
         """
         self._feed, self._pour = feed, pour
         if data := self.take():
-            try:
-                pour(feed(data))
-            except DplError as error:
-                self._stop(error)
+            self.data_came(data)
 
     def hold(self, until: asyncio.Future[None]) -> None:
         """Read nothing more until then: the client is slow."""
@@ -300,7 +299,11 @@ class UpstreamStream:
         feed, pour = self._feed, self._pour
         if feed is not None and pour is not None:
             try:
-                pour(feed(data))
+                try:
+                    pieces = feed(data)
+                except ODD as error:
+                    raise unreadable(error) from error
+                pour(pieces)
             except DplError as error:
                 self._stop(error)
             return

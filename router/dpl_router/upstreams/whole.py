@@ -7,14 +7,9 @@ import msgspec
 
 from dpl_router.conversation import Piece
 from dpl_router.errors import UpstreamRefused
+from dpl_router.loose_json import FIELDS, MALFORMED, raw, readable
 from dpl_router.upstreams.complaint import complaint
-from dpl_router.upstreams.openai_chunks import (
-    FIELDS,
-    MALFORMED,
-    raw,
-    without_lone_surrogates,
-)
-from dpl_router.upstreams.sse import valid
+from dpl_router.upstreams.lines import valid
 
 PLAIN_LIMIT = 32 * 1024 * 1024
 
@@ -68,15 +63,6 @@ def echoed(body: bytes, said: str | None, model: str) -> bytes:
     if said == model:
         return body
     return msgspec.json.encode({**FIELDS.decode(body), "model": raw(model)})
-
-
-def readable(decode: Callable[[bytes], Read], data: bytes) -> tuple[Read, bytes]:
-    """What `decode` makes of `data`, which may hold half emojis. Raises: one of `MALFORMED`."""
-    try:
-        return decode(data), data
-    except MALFORMED:
-        data = without_lone_surrogates(data)
-        return decode(data), data
 
 
 def told(what: str, body: bytes) -> str:

@@ -1,6 +1,8 @@
 """Nodes that refuse, break off or say nothing, and what the client hears of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -167,3 +169,51 @@ async def test_what_one_kind_of_node_has_no_words_for_goes_to_the_other(tmp_path
     assert {answer.headers["x-dpl-node"] for answer in two} == {"openai"}
     assert {answer.headers["x-dpl-node"] for answer in one} == {"ollama"}
     assert neither.status_code == 400
+
+
+@asynccontextmanager
+async def node_that_says(last: bytes) -> AsyncIterator[str]:
+    """Its url: it lists `tiny`, and says a word and `last` in one packet, then nothing more."""
+    word = b'data: {"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):
+                models = b'{"data":[{"id":"tiny","owned_by":"vllm"}]}'
+                writer.write(lines % (b"application/json", len(models), models))
+            said = word + b"\n\n" + last + b"\n\n"
+            writer.write(lines % (b"text/event-stream", len(said) + 1, said))
+            await reader.readuntil(b"there is no such thing")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        (b'data: {"error":{"message":"boom"}}', "boom"),
+        (b'data: {"error":{"message":"boom","code":1e999}}', "boom"),
+        (b"data: nonsense", "no chat chunk"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+async def test_an_error_that_comes_with_a_word_is_told_behind_it_at_once(
+    tmp_path: Path, path: str, last: bytes, told: str
+) -> None:
+    """The node may leave the connection open and say nothing more."""
+    async with node_that_says(last) as url:
+        nodes: dict[str, Node] = {"a": {"url": url, "kind": "openai"}}
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            async with asyncio.timeout(10):
+                answer = await client.post(path, json=body(stream=True))
+
+    assert answer.status_code == 200
+    assert 0 < answer.text.index("Hel") < answer.text.index(told)
+    assert "[DONE]" not in answer.text
+    assert '"done":true' not in answer.text

@@ -93,6 +93,12 @@ async def test_without_a_node_that_can_pull_it_is_said(tmp_path: Path) -> None:
         ),
         (Faults(raw="<html>", everywhere=True, times=1), "no JSON"),
         (Faults(raw="[1]\n", everywhere=True, times=1), "no object"),
+        (Faults(raw='{"error":{"message":"no\\nroom"}}\n', everywhere=True), "failed: no room$"),
+        (
+            Faults(raw='{"error":"bad key sk-0123456789 \\ud83d"}\n', everywhere=True),
+            r"failed: bad key \[redacted\]",
+        ),
+        (Faults(raw='{"status":"x","error":null}\n', everywhere=True), "without success"),
     ],
 )
 async def test_a_pull_that_fails_never_ends_as_if_it_had_not(
@@ -140,6 +146,45 @@ async def test_a_model_that_is_nowhere_is_pulled_only_if_the_operator_allowed_it
         assert {answer.status_code for answer in answers} == {200 if allowed else 404}
         assert missing.status_code == 404
         assert pulls == 2 * allowed
+
+
+async def test_a_request_whose_model_is_pulled_counts_once(tmp_path: Path) -> None:
+    with FakeOllama(models=[Model("tiny")], registry=[NEW], step_seconds=0.01) as node:
+        async with asking({"a": ollama(node)}, tmp_path, router={"auto_pull": True}) as (client, _):
+            assert (await chat(client, "new:1b")).status_code == 200
+            assert (await chat(client, "nobody:7b")).status_code == 404
+            page = (await client.get("/metrics")).text
+
+    counted = [
+        line
+        for line in page.splitlines()
+        if line.startswith("dpl_router_requests_total") and not line.endswith(" 0.0")
+    ]
+    assert counted == [
+        'dpl_router_requests_total{model="other",outcome="client_error",route="chat"} 1.0',
+        'dpl_router_requests_total{model="new:1b",outcome="ok",route="chat"} 1.0',
+    ]
+    assert (
+        'dpl_router_scheduling_rejections_total{model="other",reason="unknown_model"} 1.0' in page
+    )
+
+
+async def test_a_model_is_pulled_only_where_it_may_be_served(tmp_path: Path) -> None:
+    with (
+        FakeOllama(models=[Model("tiny")], registry=[NEW, Model("fresh")]) as a,
+        FakeOllama(models=[Model("tiny")], registry=[NEW, Model("fresh")]) as b,
+    ):
+        nodes: dict[str, Node] = {
+            "a": ollama(a, models=["tiny*", "fresh"]),
+            "b": ollama(b, models=["new:*", "tiny*"]),
+        }
+        async with asking(nodes, tmp_path, router={"auto_pull": True}) as (client, router):
+            assert (await chat(client, "new:1b")).status_code == 200
+            with pytest.raises(NoEligibleNode, match="see `models`"):
+                await told(router, "fresh")  # listed as fresh:latest, which no pattern means
+
+    pulls = [[s.route for s in node.requests].count("/api/pull") for node in (a, b)]
+    assert pulls == [0, 1]
 
 
 async def test_a_request_waits_its_time_for_a_pull_and_the_pull_goes_on(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from structlog.testing import capture_logs
 
-from dpl_router.errors import NotFound
+from dpl_router.errors import DplError, NotFound
 from dpl_router.listing import Listed
 from dpl_router.nodes.health import HealthChecks
 
@@ -29,7 +29,11 @@ async def test_an_odd_node_is_down_and_the_log_says_so_once_until_it_answers_wel
         return [Listed("m")]
 
     told: list[tuple[str, Sequence[Listed] | None, str | None]] = []
-    checks = HealthChecks(odd, lambda *said: told.append(said), interval=1.0)
+
+    def tell(node: str, models: Sequence[Listed] | None, why: DplError | None) -> None:
+        told.append((node, models, why.message if why else None))
+
+    checks = HealthChecks(odd, tell, interval=1.0)
     logged = []
     for _ in range(4):
         with capture_logs() as logs:

@@ -6,7 +6,7 @@ import structlog.testing
 from prometheus_client import CollectorRegistry
 
 from dpl_router.metrics import RouterMetrics
-from dpl_router.remediation.dead_man import SILENCE_SECONDS, START_SECONDS, DeadMan
+from dpl_router.remediation.dead_man import SILENCE_SECONDS, START, DeadMan
 
 
 def a_switch(*, awaited: bool) -> tuple[DeadMan, CollectorRegistry]:
@@ -35,7 +35,7 @@ def test_silence_is_told_once_when_it_begins_and_once_when_it_ends() -> None:
 
 
 def test_a_first_call_that_never_comes_is_told_where_there_is_an_alertmanager() -> None:
-    now = time.monotonic() + START_SECONDS + 1
+    now = time.monotonic() + START * SILENCE_SECONDS + 1
     awaited, _ = a_switch(awaited=True)
     alone, registry = a_switch(awaited=False)
     alone.look(now)

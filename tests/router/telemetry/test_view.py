@@ -39,6 +39,16 @@ def test_slots_of_which_no_exporter_tells_are_a_guess(
     assert view.facts(1.0)[0].slots == slots
 
 
+def test_an_ollama_that_did_not_say_what_it_is_is_one_once_it_was_asked() -> None:
+    view = FleetView(
+        Inventory((Node("a", "http://h", "auto"),)), RouterMetrics(CollectorRegistry()).view
+    )
+    for dialect, slots in (("openai", None), ("ollama", 1)):
+        view.on_check("a", Check(True, dialect=dialect))
+
+        assert view.facts(1.0)[0].slots == slots
+
+
 @pytest.mark.parametrize(
     ("node", "worth"),
     [

@@ -16,6 +16,7 @@ from dpl_router.conversation import Api, ChatRequest, Done, Piece
 from dpl_router.upstreams.base import Dialect, Head, Request
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
+from tests.fakes.taken import taken
 from tests.router.translation import said as words
 from tests.router.translation.said import LOGPROBS, Heard, Said, Tool
 
@@ -134,9 +135,9 @@ def pieces_of(
     for at in range(0, len(data), size):
         if pieces and isinstance(pieces[-1][0], Done):
             break  # as an attempt does
-        pieces += decoder.feed(data[at : at + size])
+        pieces += taken(decoder.feed(data[at : at + size]))
     if not pieces or not isinstance(pieces[-1][0], Done):
-        pieces += decoder.end()
+        pieces += taken(decoder.end())
     return pieces
 
 

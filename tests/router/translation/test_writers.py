@@ -17,7 +17,7 @@ from dpl_router.conversation import (
     Usage,
     Vectors,
 )
-from dpl_router.errors import UpstreamBroke
+from dpl_router.loose_json import ODD
 from dpl_router.translation.ollama_writer import ollama_writer
 from dpl_router.translation.openai_writer import openai_writer
 from dpl_router.translation.writer import Worded, Writer
@@ -56,6 +56,28 @@ def test_a_tool_call_in_pieces_is_told_whole_to_an_ollama_client() -> None:
 
     [tool] = called["message"]["tool_calls"]
     assert tool["function"] == {"index": 0, "name": "weather", "arguments": {"city": "Rome"}}
+    assert last["done_reason"] == "stop"
+
+
+def test_tool_calls_whose_pieces_come_in_turns_are_told_whole_to_an_ollama_client() -> None:
+    """vLLM and SGLang write several calls side by side."""
+    pieces = (
+        ToolCall(0, "a", "f", '{"x":'),
+        ToolCall(1, "b", "g", '{"y":'),
+        Delta("Let me see."),
+        ToolCall(0, None, None, "1}"),
+        ToolCall(1, None, None, "2}"),
+        Done("tool_calls"),
+    )
+
+    said, called, last = told(ollama_writer(call("ollama.chat"), "m", lambda: 101.0), *pieces)
+
+    assert said["message"]["content"] == "Let me see."
+    assert called["message"]["content"] == ""
+    assert [one["function"]["arguments"] for one in called["message"]["tool_calls"]] == [
+        {"x": 1},
+        {"y": 2},
+    ]
     assert last["done_reason"] == "stop"
 
 
@@ -124,11 +146,12 @@ class Told:
         ("openai.completion", Delta("a", logprobs=[{"logprob": -1}])),
     ],
 )
-def test_what_cannot_be_told_to_the_client_is_the_nodes_fault(api: Api, event: Event) -> None:
+def test_what_cannot_be_told_to_the_client_is_an_odd_value(api: Api, event: Event) -> None:
+    """An attempt tells that as an answer which cannot be read."""
     asked = ChatRequest("r1", "m", b'{"encoding_format":"base64"}', True, True, 1, api=api)
     worded = Worded(Told(event), openai_writer(asked, "m", 7))
 
-    with pytest.raises(UpstreamBroke, match="cannot be told"):
+    with pytest.raises(ODD):
         worded.feed(b"x")
-    with pytest.raises(UpstreamBroke, match="cannot be told"):
+    with pytest.raises(ODD):
         worded.end()

@@ -9,6 +9,7 @@ import pytest
 from dpl_router.conversation import Event, Piece
 from dpl_router.errors import DplError
 from dpl_router.upstreams.openai_stream import StreamDecoder
+from tests.fakes.taken import taken
 
 DONE = b"data: [DONE]\n\n"
 
@@ -38,8 +39,8 @@ def text(text: str) -> bytes:
 
 def run(*parts: bytes, **how: Any) -> list[Piece]:
     reader = decoder(**how)
-    pieces = [piece for part in parts for piece in reader.feed(part)]
-    return pieces + list(reader.end())
+    pieces = [piece for part in parts for piece in taken(reader.feed(part))]
+    return [*pieces, *taken(reader.end())]
 
 
 def events(pieces: Sequence[Piece]) -> list[Event]:

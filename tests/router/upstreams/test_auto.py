@@ -86,6 +86,17 @@ def test_a_node_that_needs_not_be_asked_for_ollamas_list_is_not() -> None:
     ]
 
 
+def test_an_answer_is_read_as_it_was_asked_for_though_a_list_came_meanwhile() -> None:
+    dialect = AutoDialect()
+    call = ChatRequest("r1", "m", b'{"messages":[]}', True, False, 1)
+    assert dialect.request(call, "m").path == "/v1/chat/completions"
+
+    dialect.read_models([models("library"), TAGS, PS])
+    reader = dialect.decoder(call, "m", Head(200, {"content-type": "text/event-stream"}))
+
+    assert reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n')
+
+
 def test_a_node_that_becomes_another_is_known_anew() -> None:
     dialect = looked(models("vllm"))
 

@@ -19,6 +19,7 @@ from dpl_router.upstreams.openai import OpenAiDialect
 from dpl_router.upstreams.whole import PLAIN_LIMIT
 from tests.contract.asking import asking, until
 from tests.fakes.openai import FakeOpenAi, Faults
+from tests.fakes.taken import taken
 from tests.router.upstreams.chunks import DONE, chunk, event, role, text
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -39,8 +40,10 @@ def decoder(*, model: str = MODEL) -> Decoder:
 def read(data: bytes, *, cut: int = 0, model: str = MODEL) -> list[Piece]:
     reader = decoder(model=model)
     step = cut or max(1, len(data))
-    pieces = [one for at in range(0, len(data), step) for one in reader.feed(data[at : at + step])]
-    return [*pieces, *reader.end()]
+    pieces: list[Piece] = []
+    for at in range(0, len(data), step):
+        pieces += taken(reader.feed(data[at : at + step]))
+    return [*pieces, *taken(reader.end())]
 
 
 def whole(pieces: list[Piece]) -> Any:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpl_router.errors import UpstreamBroke
+from dpl_router.upstreams.lines import LINE_LIMIT
 from dpl_router.upstreams.ndjson import NdjsonReader
-from dpl_router.upstreams.sse import LINE_LIMIT
 
 
 def lines(*pieces: bytes) -> list[bytes]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dpl_router.conversation import Api, ChatRequest, Done, Usage
+from dpl_router.conversation import Api, ChatRequest, Done, Failed, Usage
 from dpl_router.errors import BadRequest, UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.ollama import OllamaDialect
@@ -274,11 +274,11 @@ def test_what_came_before_a_bad_line_is_handed_out_first(api: Api, bad: bytes) -
     good = b'{"model":"m","message":{"content":"Hi"},"done":false}\n'
     decoder = OllamaDialect().decoder(call(api, messages=HI), "m", NDJSON)
 
-    [(_, raw)] = decoder.feed(good + bad + b"\n")
+    *said, (end, _) = decoder.feed(good + bad + b"\n")
 
-    assert raw
-    with pytest.raises(UpstreamBroke):
-        decoder.feed(b'{"model":"m","message":{},"done":true}\n')
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, UpstreamBroke)
+    assert [bool(raw) for _, raw in said] == [True]
     early = OllamaDialect().decoder(call(api, messages=HI), "m", NDJSON)
     with pytest.raises(UpstreamRefused):
         early.feed(bad + b"\n")

@@ -15,6 +15,7 @@ from dpl_router.upstreams.base import Dialect, Head
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 from tests.fakes.ollama_replay import Exchange, exchanges
+from tests.fakes.taken import taken
 
 FOLDERS = ("03-chat", "04-generate", "05-embed", "07-openai", "09-behaviour")
 APIS: dict[str, tuple[Api, Api]] = {
@@ -89,9 +90,9 @@ def pieces_of(exchange: Exchange, api: Api, cuts: Sequence[int] = ()) -> list[Pi
     edges = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
     pieces: list[Piece] = []
     for start, end in pairwise(edges):
-        pieces += decoder.feed(data[start:end])
+        pieces += taken(decoder.feed(data[start:end]))
     if not any(isinstance(event, Done) for event, _ in pieces):
-        pieces += decoder.end()
+        pieces += taken(decoder.end())
     return pieces
 
 

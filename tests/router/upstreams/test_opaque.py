@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from dpl_router.conversation import ChatRequest, Delta, Done, Piece, Usage
+from dpl_router.conversation import ChatRequest, Delta, Done, Failed, Piece, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Dialect, Head
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect
 from tests.fakes.ollama_replay import Exchange, exchanges
+from tests.fakes.taken import taken
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -41,9 +42,9 @@ def read(data: bytes, media: str = SSE, *, cut: int = 0) -> list[Piece]:
     pieces: list[Piece] = []
     step = cut or len(data) or 1
     for at in range(0, len(data), step):
-        pieces += decoder.feed(data[at : at + step])
+        pieces += taken(decoder.feed(data[at : at + step]))
     if not any(isinstance(event, Done) for event, _ in pieces):
-        pieces += decoder.end()
+        pieces += taken(decoder.end())
     return pieces
 
 
@@ -128,9 +129,11 @@ def test_an_error_event_breaks_the_answer_after_what_came(event: str) -> None:
     decoder = OpenAiDialect().decoder(call(stream=True), "theirs", Head(200, {"content-type": SSE}))
     begun = b'data: {"type":"response.created"}\n\n'
 
-    assert [raw for _, raw in decoder.feed(begun + event.encode() + b"\n\n")] == [begun]
-    with pytest.raises(UpstreamBroke):
-        decoder.feed(b"data: [DONE]\n\n")
+    [(_, raw), (end, _)] = decoder.feed(begun + event.encode() + b"\n\n")
+
+    assert raw == begun
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, UpstreamBroke)
     with pytest.raises(UpstreamRefused):
         read(event.encode() + b"\n\n")
 

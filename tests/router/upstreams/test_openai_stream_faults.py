@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpl_router.conversation import Delta, Done, Piece, Usage
+from dpl_router.conversation import Delta, Done, Failed, Piece, Usage
 from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
-from dpl_router.upstreams.openai_chunks import without_lone_surrogates
+from dpl_router.loose_json import without_lone_surrogates
+from tests.fakes.taken import taken
 from tests.router.upstreams.chunks import (
     DONE,
     chunk,
@@ -40,6 +41,17 @@ def test_usage_and_done_without_a_finish_reason_are_an_end() -> None:
 
     assert [one["choices"][0]["finish_reason"] for one in seen(pieces[:-1])] == [None, "stop"]
     assert pieces[-1][0] == Done("stop", Usage(None, 1, None))
+
+
+def test_usage_with_an_empty_choice_after_the_finish_reason_undoes_nothing() -> None:
+    """OpenRouter ends every stream so."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    pieces = run(role("Hi"), chunk({}, "length"), chunk({"content": ""}, usage=usage), DONE)
+
+    assert events(pieces)[-1] == Done("length", Usage(3, 2))
+    assert [one["choices"][0]["finish_reason"] for one in seen(pieces)[:-1]] == [None, "length"]
+    assert seen(pieces)[-1]["choices"] == []
+    assert seen(pieces)[-1]["usage"] == usage
 
 
 def test_usage_alone_is_an_end_without_words() -> None:
@@ -94,9 +106,15 @@ def test_an_error_in_mid_stream_breaks_the_answer(error: bytes) -> None:
     assert told.message == "no luck"
 
 
-def test_an_error_that_comes_with_the_first_words_was_before_them() -> None:
-    """Nobody has seen those words yet."""
-    assert isinstance(failure(role("a") + ERRORS[0]), UpstreamRefused)
+@pytest.mark.parametrize("last", [ERRORS[0], b"data: nonsense\n\n", DONE])
+def test_an_error_that_comes_with_the_first_words_breaks_them(last: bytes) -> None:
+    """They are handed out, and nobody waits for more: the connection may stay open."""
+    *words, (end, raw) = decoder().feed(role("a") + last)
+
+    assert [event.text for event, _ in words if isinstance(event, Delta)] == ["a"]
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, UpstreamBroke)
+    assert raw == b""
 
 
 @pytest.mark.parametrize(
@@ -189,8 +207,8 @@ def outcome(pieces: Sequence[bytes]) -> tuple[list[Piece], str]:
     got: list[Piece] = []
     try:
         for part in pieces:
-            got += reader.feed(part)
-        got += reader.end()
+            got += taken(reader.feed(part))
+        got += taken(reader.end())
     except DplError as error:
         return got, error.message
     return got, ""

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from dpl_router.conversation import Api, ChatRequest, Done, Piece, Usage
+from dpl_router.conversation import Api, ChatRequest, Done, Failed, Piece, Usage
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Dialect, Head
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.openai import OpenAiDialect
+from tests.fakes.taken import taken
 
 SSE, JSON = "text/event-stream", "application/json"
 TOP = {"id": "x", "object": "text_completion", "created": 7, "model": "m"}
@@ -44,9 +45,9 @@ def run(
 ) -> list[Piece]:
     head = Head(200, {"content-type": media})
     decoder = (dialect or OpenAiDialect(lambda: 9.0)).decoder(asked or call(), "node", head)
-    pieces = list(decoder.feed(data))
+    pieces = list(taken(decoder.feed(data)))
     if not any(isinstance(event, Done) for event, _ in pieces):
-        pieces += decoder.end()
+        pieces += taken(decoder.end())
     return pieces
 
 
@@ -132,9 +133,9 @@ def test_what_is_no_completion_breaks_the_answer_after_what_came(bad: str) -> No
 
     pieces = decoder.feed(event(part("Hel")) + f"data: {bad}\n\n".encode())
 
-    assert len(pieces) == 1
-    with pytest.raises(UpstreamBroke):
-        decoder.feed(event(part("lo", "stop")) + END)
+    [_, (end, _)] = pieces
+    assert isinstance(end, Failed)
+    assert isinstance(end.error, UpstreamBroke)
     with pytest.raises(UpstreamRefused):
         run(f"data: {bad}\n\n".encode())
 

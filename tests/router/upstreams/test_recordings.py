@@ -14,6 +14,7 @@ from dpl_router.conversation import ChatRequest, Delta, Done, Piece, ToolCall, U
 from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.openai import OpenAiDialect
+from tests.fakes.taken import taken
 from tests.router.upstreams.mistakes import BAD, GOOD
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -70,8 +71,8 @@ def read(file: str, *, cut: int = 0, stream: bool = True, model: str = "test-mod
     data = path.read_bytes()
     pieces: list[Piece] = []
     for at in range(0, len(data), cut or len(data)):
-        pieces += decoder.feed(data[at : at + (cut or len(data))])
-    return Read([*pieces, *decoder.end()])
+        pieces += taken(decoder.feed(data[at : at + (cut or len(data))]))
+    return Read([*pieces, *taken(decoder.end())])
 
 
 def test_every_mistake_has_its_expectation() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpl_router.errors import UpstreamBroke
-from dpl_router.upstreams.sse import LINE_LIMIT, SseEvent, SseReader, valid
+from dpl_router.upstreams.lines import LINE_LIMIT, valid
+from dpl_router.upstreams.sse import SseEvent, SseReader
 
 ALPHABET = (b"d", b"data:", b"data: ", b" ", b"event: error", b": x", b"\n", b"\r", b"\r\n")
 SOUP = st.lists(

@@ -10,6 +10,7 @@ from dpl_router.conversation import ChatRequest, Delta, Done, Piece, ToolCall
 from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
 from dpl_router.upstreams.base import Head
 from dpl_router.upstreams.openai import OpenAiDialect
+from tests.fakes.taken import taken
 from tests.router.upstreams.mistakes import BAD, GOOD
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
@@ -29,9 +30,9 @@ def read(file: str, *, cut: int = 0, stream: bool = True) -> list[Piece]:
     data = path.read_bytes()
     pieces: list[Piece] = []
     for at in range(0, len(data), cut or len(data)):
-        pieces += decoder.feed(data[at : at + (cut or len(data))])
+        pieces += taken(decoder.feed(data[at : at + (cut or len(data))]))
     if not any(isinstance(event, Done) for event, _ in pieces):
-        pieces += decoder.end()
+        pieces += taken(decoder.end())
     return pieces
 
 
