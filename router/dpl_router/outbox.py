@@ -10,6 +10,9 @@ import asyncio
 ENOUGH = 64 * 1024
 """Bytes that do not wait for the end of the turn: who writes in a loop must hear that its reader
 does not keep up."""
+MOST = 16
+"""Writes that wait at most: of a burst of requests the first is with its node while the others are
+still read."""
 
 
 class Outbox:
@@ -25,7 +28,7 @@ class Outbox:
             self._call_soon(self.flush)
         self._waiting.append((transport, data))
         self._size += len(data)
-        if self._size > ENOUGH:
+        if self._size > ENOUGH or len(self._waiting) == MOST:
             self.flush()
 
     def flush(self) -> None:

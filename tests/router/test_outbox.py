@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dpl_router.outbox import ENOUGH, Outbox
+from dpl_router.outbox import ENOUGH, MOST, Outbox
 
 
 class Paper(asyncio.Transport):
@@ -56,6 +56,18 @@ async def test_a_transport_that_closed_since_gets_nothing_and_the_others_theirs(
     outbox.flush()
 
     assert pile == [(b, b"2")]
+
+
+async def test_the_first_of_many_does_not_wait_for_the_last() -> None:
+    pile: list[tuple[Paper, bytes]] = []
+    outbox, a = Outbox(asyncio.get_running_loop()), Paper(pile)
+
+    for number in range(MOST + 1):
+        outbox.put(a, bytes([number]))
+    assert len(pile) == MOST
+    await asyncio.sleep(0)
+
+    assert [letter for _, letter in pile] == [bytes([number]) for number in range(MOST + 1)]
 
 
 async def test_who_writes_without_a_pause_fills_no_memory() -> None:
