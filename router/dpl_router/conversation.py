@@ -57,6 +57,8 @@ class ChatRequest(Struct):
     """The operator's context for this model in tokens; None where nodes.yaml names none."""
     trace: Mapping[str, str] | None = None
     """Headers of W3C Trace Context that go on to the node; None where the client sent none."""
+    select: Mapping[str, str] | None = None
+    """Labels that the node must have; None: any node will do."""
     arrived: float = field(default_factory=time.time)
     """Seconds since the epoch; Ollama's clients are told how long all of it took."""
 

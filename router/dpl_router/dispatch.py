@@ -125,7 +125,9 @@ class Dispatcher:
         model = self._names.resolve(chat.model)
         id_ = str(next(self._numbers))  # ours: two calls may share the client's id
         # By place: a dataclass takes twice as long for names.
-        demand = Demand(id_, model, chat.prompt_tokens, now, chat.max_tokens, deadline, key)
+        demand = Demand(
+            id_, model, chat.prompt_tokens, now, chat.max_tokens, deadline, key, chat.select
+        )
         call = Call(chat, demand, gone, self._metrics.model(model, route), deadline)
         call.metrics.in_flight.value += 1
         self.open_calls += 1

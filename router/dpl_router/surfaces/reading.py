@@ -28,6 +28,7 @@ READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
 TRACE = (b"traceparent", b"tracestate")
 """W3C Trace Context: what links the client's trace with the node's."""
 LONGEST_TRACE = 512
+SELECT = b"x-dpl-select"
 
 Said = TypeVar("Said")
 Call = TypeVar("Call", bound=ChatRequest)
@@ -66,6 +67,8 @@ async def read_call(
         models: Models = scope["app"].state.models
         models.permit(identity, chat.model)
     chat.trace = trace_of(state["headers"])
+    if SELECT in state["headers"]:
+        chat.select = selected(state["headers"][SELECT])
     return chat
 
 
@@ -143,6 +146,20 @@ def refuse_look_alikes(body: bytes) -> None:
     for name in _fields(body):
         if name.casefold() in READ_BY_US and name not in READ_BY_US:
             raise BadRequest(f"{name!r} is not {name.casefold()!r}; write it so", param=name)
+
+
+def selected(header: bytes) -> dict[str, str]:
+    """`rack=a, tier=fast` -> the labels that a node must have. Raises: BadRequest."""
+    labels: dict[str, str] = {}
+    for pair in header.decode("latin-1").split(","):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not (name and equals and value):
+            raise BadRequest(
+                "X-DPL-Select is LABEL=VALUE, several with commas between them; "
+                f"{pair.strip()!r} is not"
+            )
+        labels[name] = value
+    return labels
 
 
 def trace_of(headers: Mapping[bytes, bytes]) -> dict[str, str] | None:
