@@ -1,14 +1,16 @@
 """A client's call on its way, and the answer to it from its first words on."""
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from dpl_router.attempt import Attempt, Gone, Wire
+from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.metrics import ModelMetrics, Phase
+from dpl_router.recent import Told
 from dpl_router.scheduling.types import Demand, Reason
 
 
@@ -24,6 +26,8 @@ class Call(Struct, eq=False):
     waited: float = 0.0
     """Seconds in our own queue."""
     phase: Phase = "prefill"
+    told_as: str | None = None
+    """The decision's reason, of a request that is an exemplar: it is told of when it has ended."""
     brought: bool = False
     """Its model was looked for elsewhere, since no node had it."""
 
@@ -77,3 +81,22 @@ class Answer(Struct, eq=False):
     def close(self) -> None:
         gone = None if self._attempt.done else ClientGone("the client left before the end")
         self._accounts.end(self._call, self._attempt, gone)
+
+
+def told_of(call: Call, attempt: Attempt, reason: str, error: DplError | None) -> Told:
+    """What the page of a request tells of it."""
+    arrived = call.demand.arrived
+    return Told(
+        id=call.chat.id,
+        began=call.chat.arrived,
+        asked=call.chat.model,
+        model=attempt.model,
+        node=attempt.node.name,
+        reason=reason,
+        attempts=call.demand.attempts + 1,
+        queued=call.waited,
+        first_token=(attempt.first_at or attempt.last_at) - arrived,
+        duration=time.monotonic() - arrived,
+        tokens=outcome_of(attempt, error).tokens,
+        outcome=ended(error),
+    )

@@ -202,6 +202,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             nodes_file=Path(settings.nodes_file).absolute(),
         ),
         "board": board,
+        "recent": dispatcher.recent,
         "assets": Assets(),
     }
     litestar = Litestar(

@@ -14,7 +14,7 @@ from itertools import count
 
 import structlog
 
-from dpl_router.answer import Answer, Call
+from dpl_router.answer import Answer, Call, told_of
 from dpl_router.attempt import (
     Attempt,
     Gone,
@@ -29,6 +29,7 @@ from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, Model
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import Route, RouterMetrics
 from dpl_router.nodes.slots import NodeSlots
+from dpl_router.recent import Recent
 from dpl_router.refusals import refused, stopping
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
@@ -82,6 +83,7 @@ class Dispatcher:
         self._running: set[Attempt] = set()
         self._numbers = count(1)
         self._turns = Turns()
+        self.recent = Recent()
 
     async def open(
         self,
@@ -237,7 +239,7 @@ class Dispatcher:
         finally:
             if not begun:  # also when this task is cancelled
                 self._finish(attempt, ClientGone("cancelled"))
-        self._count_begun(call, attempt)
+        self._count_begun(call, attempt, decision)
         return Answer(
             attempt.node.name,
             attempt.model,
@@ -302,12 +304,13 @@ class Dispatcher:
         call.last_error = call.last_error if ours else error
         call.metrics.retries[why].inc()
 
-    def _count_begun(self, call: Call, attempt: Attempt) -> None:
+    def _count_begun(self, call: Call, attempt: Attempt, decision: Decision) -> None:
         """Once for each call; a plain answer's first token leaves with its last."""
         call.metrics.queue_wait.observe(call.waited)
         if call.chat.stream:
             now = attempt.last_at
-            call.metrics.first_token(now - call.demand.arrived, call.chat.id)
+            if call.metrics.first_token(now - call.demand.arrived, call.chat.id):
+                call.told_as = decision.reason or CHEAPEST
             node = self._metrics.node(attempt.node.name)
             node.time_to_first_token.observe(now - attempt.started)
 
@@ -353,6 +356,8 @@ class Dispatcher:
             self._finish(attempt, error)
             self._count_end(call, error)
             self._counted.answer(call.metrics, call.chat, attempt)
+            if call.told_as is not None:
+                self.recent.add(told_of(call, attempt, call.told_as, error))
 
     def _finish(self, attempt: Attempt, error: DplError | None) -> None:
         """Give the place back: once for every attempt, however it ended."""

@@ -127,12 +127,13 @@ class ModelMetrics:
         self.rejections = ByWord[Rejection](of.rejections, model)
         self.retries = ByWord[RetryReason](of.retries, model)
 
-    def first_token(self, seconds: float, request_id: str) -> None:
-        """`request_id` becomes the exemplar, unless it is longer than OpenMetrics allows."""
+    def first_token(self, seconds: float, request_id: str) -> bool:
+        """Whether `request_id` became an exemplar; it is none where it is longer than OpenMetrics
+        allows."""
         if len(request_id) <= LONGEST_EXEMPLAR:
-            self.time_to_first_token.observe_request(seconds, request_id)
-        else:
-            self.time_to_first_token.observe(seconds)
+            return self.time_to_first_token.observe_request(seconds, request_id)
+        self.time_to_first_token.observe(seconds)
+        return False
 
 
 class NodeFamilies:

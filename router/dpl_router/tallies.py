@@ -101,14 +101,16 @@ class Buckets:
         self._total += amount
         self._counts[bisect_left(self._bounds, amount)] += 1
 
-    def observe_request(self, amount: float, request_id: str) -> None:
-        """`request_id` becomes the exemplar of its bucket, where that has none of late."""
+    def observe_request(self, amount: float, request_id: str) -> bool:
+        """`request_id` becomes the exemplar of its bucket, where that has none of late: whether."""
         self._total += amount
         bucket = bisect_left(self._bounds, amount)
         self._counts[bucket] += 1
         told, now = self._exemplars.get(bucket), time.time()
-        if told is None or abs(now - told[2]) > EXEMPLAR_EVERY:
-            self._exemplars[bucket] = request_id, amount, now
+        if told is not None and abs(now - told[2]) <= EXEMPLAR_EVERY:
+            return False
+        self._exemplars[bucket] = request_id, amount, now
+        return True
 
     def samples(self) -> Iterable[Sample]:
         sofar, total = 0.0, self._total

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dpl_router.pages.scene import NodeRow, Scene, Scenery
 
-Page = Literal["overview", "chat", "schema"]
+Page = Literal["overview", "chat", "schema", "request"]
 
 KEEP_SECONDS = 1.0
 NODES = "nodes"
@@ -17,6 +17,7 @@ PIECES: Mapping[Page, tuple[str, ...]] = {
     "overview": ("headline", "banners", "alerts", "status"),
     "chat": ("banners", "models", "status"),
     "schema": ("banners", "status"),
+    "request": ("banners", "status"),
 }
 
 
@@ -42,12 +43,13 @@ class Board:
         self.version = 0
         """Counts the renderings that brought something new."""
 
-    def page(self, page: Page) -> str:
+    def page(self, page: Page, **said: object) -> str:
+        """`said`: what its template knows beyond the pieces."""
         self._refresh()
         # Made by these templates, in which everything foreign was escaped.
         pieces = {name: Markup(html) for name, html in self._html.items()}
         return self._engine.get_template(f"{page}.html").render(
-            page=page, pieces=pieces, rows=Markup(self._all_rows()), now=time.time()
+            page=page, pieces=pieces, rows=Markup(self._all_rows()), now=time.time(), **said
         )
 
     def since(self, page: Page, seen: int) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The pages over HTTP, and the files that they load."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, get, head
@@ -7,9 +8,11 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
+from litestar.status_codes import HTTP_200_OK, HTTP_404_NOT_FOUND
 
 from dpl_router.pages.assets import Assets
 from dpl_router.pages.board import Board, Page
+from dpl_router.recent import MOST, Recent
 from dpl_router.security.guards import viewer
 
 OPEN = {"open": True}
@@ -53,6 +56,20 @@ class PagesController(Controller):
     async def schema(self, board: NamedDependency[Board]) -> Response[str]:
         """The API in a list; for programs there is /schema/openapi.json."""
         return _page(board, "schema")
+
+    @get("/requests/{request_id:str}", guards=[viewer])
+    async def request(
+        self,
+        request_id: FromPath[str],
+        board: NamedDependency[Board],
+        recent: NamedDependency[Recent],
+    ) -> Response[str]:
+        """What Grafana's dots lead to; 404 for a request of which nothing is kept."""
+        told = recent.get(request_id)
+        began = f"{datetime.fromtimestamp(told.began, UTC):%Y-%m-%d %H:%M:%S} UTC" if told else ""
+        page = board.page("request", id=request_id, told=told, began=began, most=MOST)
+        status = HTTP_404_NOT_FOUND if told is None else HTTP_200_OK
+        return Response(page, status_code=status, media_type=MediaType.HTML, headers=FRESH)
 
     @get("/static/{name:str}", opt=OPEN)
     async def static(
