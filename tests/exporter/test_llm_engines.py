@@ -169,12 +169,22 @@ def test_a_model_with_another_context_was_loaded_anew() -> None:
     assert (seen.loads("m"), seen.unloads("m")) == (1, 1)
 
 
-def test_transitions_of_a_model_that_is_gone_are_forgotten() -> None:
+def test_counts_of_a_model_outlast_a_list_that_is_empty_once() -> None:
     seen = Transitions()
     for loaded_now in ({}, {"m": None}, {}):
         seen.look(loaded_now, installed=["m"])
-    before = (seen.loads("m"), seen.unloads("m"))
     seen.look({}, installed=[])
 
-    assert before == (1, 1)
-    assert (seen.loads("m"), seen.unloads("m")) == (0, 0)
+    assert (seen.loads("m"), seen.unloads("m")) == (1, 1)
+
+
+def test_counts_are_kept_of_a_thousand_models_that_are_gone_and_no_more() -> None:
+    seen = Transitions()
+    seen.look({}, installed=[])
+    seen.look({"first": None}, installed=[])
+    for at in range(1100):
+        seen.look({f"m{at}": None}, installed=[])
+
+    assert seen.loads("first") == 0
+    assert seen.loads("m1099") == 1
+    assert sum(seen.loads(f"m{at}") for at in range(1100)) == 1000

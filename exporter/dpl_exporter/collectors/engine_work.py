@@ -5,18 +5,21 @@ It is written by the loop that decodes, so in a long prefill it may be silent fo
 else is well: a reading is kept for half a minute.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from dpl_exporter.collectors.answers import plausible
 from dpl_exporter.errors import LlmError, LlmUnreachable
 from dpl_exporter.local_http import Calls
 
 KEEP = 30.0
+MOST_LINES = 2000
+"""Of a page: three of each model of each of its engines."""
 
 
 @dataclass(slots=True)
@@ -66,15 +69,15 @@ def read_page(page: str, names: Names) -> Mapping[str, Work]:
 
 def _samples(page: str, names: tuple[str, ...]) -> Iterable[Sample]:
     """Of exactly these names; a line that is none, or no number, is left out."""
-    for line in page.split("\n"):
-        if line.startswith(names) and line.rstrip():
-            try:
-                (family,) = text_string_to_metric_families(line)
-                (sample,) = family.samples
-            except (ValueError, KeyError, IndexError):
-                continue
-            if sample.name in names and math.isfinite(sample.value) and sample.value >= 0:
-                yield sample
+    lines = (line for line in page.split("\n") if line.startswith(names))
+    for line in islice(lines, MOST_LINES):
+        try:
+            (family,) = text_string_to_metric_families(line)
+            (sample,) = family.samples
+        except (ValueError, KeyError, IndexError):
+            continue
+        if sample.name in names and plausible(sample.value) is not None:
+            yield sample
 
 
 class EngineWork:

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from prometheus_client import Metric
 
-from dpl_exporter.collectors.answers import number, part, rows, text, whole
+from dpl_exporter.collectors.answers import MOST_LISTED, number, part, rows, text, whole
 from dpl_exporter.collectors.engine_work import LLAMACPP, EngineWork, Work, ask_page
-from dpl_exporter.collectors.models import Model, model_families
+from dpl_exporter.collectors.models import Model, choose_models, model_families
 from dpl_exporter.collectors.transitions import Transitions
 from dpl_exporter.errors import LlmBadAnswer
 from dpl_exporter.local_http import Calls
@@ -41,12 +41,12 @@ class LlamaCppBackend:
 
     def collect(self, _hello: Mapping[str, object], calls: Calls) -> Iterable[Metric]:
         """Raises: LlmError."""
-        listed = rows(calls.get("/v1/models").mapping(), "data")
+        listed = rows(calls.get("/v1/models").mapping(), "data", MOST_LISTED)
         props = calls.told("/props")
         self.version = text(props, "build_info") or self.version
         self.slots = whole(props, "total_slots")
-        models = [_model(row, props) for row in listed if text(row, "id")]
-        if len(listed) == 1:
+        models = choose_models(_model(row, props) for row in listed)
+        if len(models) == 1:
             work = self._work.read(lambda: _read_work(props, calls)).get("", Work())
             models = [
                 replace(one, running=work.running, waiting=work.waiting, kv_cache=work.kv_cache)

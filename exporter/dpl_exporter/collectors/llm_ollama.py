@@ -14,8 +14,8 @@ from datetime import datetime
 
 from prometheus_client import Metric
 
-from dpl_exporter.collectors.answers import number, part, rows, text
-from dpl_exporter.collectors.models import Model, model_families
+from dpl_exporter.collectors.answers import MOST_LISTED, number, part, rows, text
+from dpl_exporter.collectors.models import Model, choose, model_families
 from dpl_exporter.collectors.transitions import Transitions
 from dpl_exporter.errors import LlmBadAnswer, LlmError, LlmUnreachable
 from dpl_exporter.local_http import Calls
@@ -66,8 +66,9 @@ class OllamaBackend:
 
     def collect(self, _hello: Mapping[str, object], calls: Calls) -> Iterable[Metric]:
         """Raises: LlmError."""
-        tags = [row for row in rows(calls.get("/api/tags").mapping(), "models") if _is_here(row)]
+        listed = rows(calls.get("/api/tags").mapping(), "models", MOST_LISTED)
         running = rows(calls.get("/api/ps").mapping(), "models")
+        tags = self._chosen([row for row in listed if _is_here(row)], running)
         here = set(map(_digest, tags))
         self._shown = {digest: shown for digest, shown in self._shown.items() if digest in here}
         self._mute = {digest: since for digest, since in self._mute.items() if digest in here}
@@ -75,6 +76,17 @@ class OllamaBackend:
         loaded = {text(row, "name"): number(row, "context_length") for row in running}
         self._transitions.look(loaded, installed=[text(row, "name") for row in tags])
         return model_families(self.kind, self._models(tags, running))
+
+    def _chosen(
+        self, tags: list[Mapping[str, object]], running: list[Mapping[str, object]]
+    ) -> list[Mapping[str, object]]:
+        names = {text(row, "name") for row in running}
+        weights = {self._weights(row) for row in running} - {""}
+        return choose(
+            tags,
+            name=lambda row: text(row, "name"),
+            loaded=lambda row: text(row, "name") in names or self._weights(row) in weights,
+        )
 
     def _ask_about(self, tags: list[Mapping[str, object]], calls: Calls) -> None:
         """Ask once per digest; where time runs out the rest is asked for at the next page."""

@@ -16,9 +16,9 @@ from dataclasses import replace
 
 from prometheus_client import Metric
 
-from dpl_exporter.collectors.answers import number, rows, text, whole
+from dpl_exporter.collectors.answers import MOST_LISTED, number, rows, text, whole
 from dpl_exporter.collectors.engine_work import SGLANG, VLLM, EngineWork, Names, ask_page
-from dpl_exporter.collectors.models import Model, model_families
+from dpl_exporter.collectors.models import Model, choose_models, model_families
 from dpl_exporter.collectors.transitions import Transitions
 from dpl_exporter.errors import LlmBadAnswer, LlmError
 from dpl_exporter.local_http import Calls
@@ -52,8 +52,7 @@ class OpenAiBackend:
         if not self._asked:
             self.learn(calls)
             self._asked = True
-        models = self.models(hello, calls)
-        return model_families(self.kind, [one for one in models if one.name])
+        return model_families(self.kind, self.models(hello, calls))
 
     def learn(self, calls: Calls) -> None:
         """What does not change while the server runs: version, slots."""
@@ -62,7 +61,7 @@ class OpenAiBackend:
         """`max_model_len` (vLLM, SGLang) is the context in use."""
         return [
             Model(name=text(row, "id"), loaded=True, context=number(row, "max_model_len"))
-            for row in rows(hello, "data")
+            for row in rows(hello, "data", MOST_LISTED)
         ]
 
 
@@ -130,7 +129,7 @@ class LmStudioBackend(OpenAiBackend):
         self._transitions = Transitions()
 
     def models(self, hello: Mapping[str, object], calls: Calls) -> list[Model]:
-        own = rows(calls.told("/api/v0/models"), "data")
+        own = rows(calls.told("/api/v0/models"), "data", MOST_LISTED)
         if not own:
             return super().models(hello, calls)
         models = [
@@ -144,4 +143,4 @@ class LmStudioBackend(OpenAiBackend):
             )
             for row in own
         ]
-        return self._transitions.counted(models)
+        return self._transitions.counted(choose_models(models))

@@ -1,12 +1,16 @@
 """Models of an LLM server as families; the same for every kind of server."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from dpl_exporter.collectors.answers import MOST_ROWS, plausible
 from dpl_exporter.collectors.base import clean, info
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,35 @@ class Model:
     unloads: float | None = None
 
 
-def model_families(backend: str, models: Sequence[Model]) -> Iterable[Metric]:
-    """dpl_llm_model_* and dpl_llm_requests_* with the labels backend and model."""
+def choose(
+    found: Iterable[Found], name: Callable[[Found], str], loaded: Callable[[Found], bool]
+) -> list[Found]:
+    """At most 100, in the order given, and one of each name as its label shows it.
+
+    Which ones does not depend on that order, which changes: the loaded, then by name. What has no
+    name is left out.
+    """
+    best: dict[str, Found] = {}
+    for one in found:
+        label = clean(name(one))
+        if label and (label not in best or (loaded(one) and not loaded(best[label]))):
+            best[label] = one
+    first = sorted(best, key=lambda label: (not loaded(best[label]), label))
+    kept = set(first[:MOST_ROWS])
+    return [one for label, one in best.items() if label in kept]
+
+
+def choose_models(models: Iterable[Model]) -> list[Model]:
+    """See `choose`."""
+    return choose(models, lambda one: one.name, lambda one: one.loaded)
+
+
+def model_families(backend: str, models: Iterable[Model]) -> Iterable[Metric]:
+    """dpl_llm_model_* and dpl_llm_requests_* with the labels backend and model.
+
+    Of those that `choose_models` leaves, and of values that can be true.
+    """
+    models = choose_models(models)
     yield from info(
         "dpl_llm_model",
         "What the model is.",
@@ -58,7 +89,7 @@ def model_families(backend: str, models: Sequence[Model]) -> Iterable[Metric]:
         family = kind(f"dpl_llm_{name}", help_text, labels=["backend", "model"])
         for one in models:
             value = pick(one)
-            if value is not None:
+            if value is not None and plausible(value) is not None:
                 family.add_metric([backend, clean(one.name)], value)
         if family.samples:
             yield family

@@ -4,7 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from dpl_exporter.collectors.base import clean
 from dpl_exporter.collectors.models import Model
+
+KEPT = 1000
+"""Names whose counts are kept although the server lists them no more."""
 
 
 class Transitions:
@@ -20,7 +24,11 @@ class Transitions:
         self._unloads: Counter[str] = Counter()
 
     def look(self, loaded: Mapping[str, float | None], installed: Iterable[str]) -> None:
-        """What is not `installed` is forgotten."""
+        """What is not `installed` keeps its counts: a list may be empty once, or cut short.
+
+        Beyond 1000 names the ones that were counted first are forgotten.
+        """
+        loaded = {clean(name): context for name, context in loaded.items()}
         before = loaded if self._before is None else self._before
         reloaded = {
             name
@@ -29,22 +37,24 @@ class Transitions:
         }
         self._loads.update(loaded.keys() - before.keys() | reloaded)
         self._unloads.update(before.keys() - loaded.keys() | reloaded)
-        self._before = dict(loaded)
-        here = set(installed)
-        self._loads = Counter({name: n for name, n in self._loads.items() if name in here})
-        self._unloads = Counter({name: n for name, n in self._unloads.items() if name in here})
+        self._before = loaded
+        here = set(map(clean, installed))
+        for counts in (self._loads, self._unloads):
+            gone = [name for name in counts if name not in here]
+            for name in gone[: max(0, len(gone) - KEPT)]:
+                del counts[name]
 
     def counted(self, models: Sequence[Model]) -> list[Model]:
         """Look at these, and say it of each."""
         loaded = {one.name: one.context for one in models if one.loaded}
         self.look(loaded, installed=[one.name for one in models])
         return [
-            replace(one, loads=self._loads[one.name], unloads=self._unloads[one.name])
+            replace(one, loads=self.loads(one.name), unloads=self.unloads(one.name))
             for one in models
         ]
 
     def loads(self, name: str) -> int:
-        return self._loads[name]
+        return self._loads[clean(name)]
 
     def unloads(self, name: str) -> int:
-        return self._unloads[name]
+        return self._unloads[clean(name)]
