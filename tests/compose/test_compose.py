@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import dpl_exporter
 import dpl_router
+from dpl_router.cli.people import mail_of, telling_people
 from dpl_router.inventory.load import load
 from dpl_router.security.keys import Role, load_keys
+from dpl_router.security.new_key import new_key
 from tests.compose.rendered import rendered
 from tests.fakes.grafana_files import Refused, boards, sources
 from tests.fakes.programs import ROOT
@@ -137,7 +141,8 @@ def test_no_secret_stands_in_a_file(composition: Any) -> None:
     services = composition["services"].values()
     used = {secret for service in services for secret in service.get("secrets", ())}
 
-    assert [each for each in variables if not str(each[1]).startswith("/run/secrets/")] == []
+    here = [each for each in variables if with_defaults(str(each[1]))]
+    assert [each for each in here if not str(each[1]).startswith("/run/secrets/")] == []
     assert used == set(composition["secrets"])
     for secret in composition["secrets"].values():
         assert secret["file"].startswith("${DPL_SECRETS:?make keys and passwords first, by: sh ")
@@ -157,6 +162,45 @@ def test_keys_are_made_once_and_fit_their_hashes(clone: Path) -> None:
     assert (clone / ".env").read_text("ascii") == "DPL_SECRETS=./deploy/secrets\n"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
+
+
+def test_a_key_that_was_added_can_be_read_by_the_containers_again(clone: Path) -> None:
+    """As deploy/README.md tells it: `dpl key new` makes a file for its owner alone."""
+    make_secrets(clone)
+    file = clone / "deploy/secrets/keys.yaml"
+    key = new_key(file, "anna", Role.USER)
+    make_secrets(clone)
+    anna = load_keys(file).identify(key)
+
+    assert file.stat().st_mode & 0o777 == 0o444
+    assert anna is not None
+    assert len(load_keys(file)) == len(Role) + 1
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_router_writes_to_people_where_a_mail_server_is_set(
+    composition: Any, given: bool
+) -> None:
+    """What is not set reaches it as an empty text, and that is nothing."""
+    told = {
+        name: with_defaults(text)
+        for name, text in composition["services"]["router"]["environment"].items()
+        if re.match("DPL_(SMTP|ALARM)_", name)
+    }
+    mine = {"SERVER": "mail:587", "FROM": "dpl@example.org", "TO": "you@example.org"}
+    if given:
+        told |= {f"DPL_SMTP_{name}": text for name, text in mine.items()}
+    people: dict[str, Any] = {}
+    command = telling_people(click.Command("serve", callback=lambda **all_: people.update(all_)))
+
+    done = CliRunner().invoke(command, [], env=told, catch_exceptions=False)
+    mail = mail_of(people)
+
+    assert done.exit_code == 0
+    assert set(told) == {option.envvar for option in command.params}
+    assert people["alarm_webhook_file"] is None
+    assert (mail is not None) == given
+    assert mail is None or mail.to == ("you@example.org",)
 
 
 def make_secrets(clone: Path) -> dict[str, str]:

@@ -8,6 +8,11 @@ from tests.mutants.hunt import Hunt
 
 def main(words: list[str]) -> int:
     hunt = Hunt()
+    told = [str(one) for one in hunt.mutants()] + [rule.name for rule in hunt.rules]
+    unknown = [word for word in words if not any(word in text for text in told)]
+    if unknown:
+        print(f"no alert {' or '.join(unknown)}", file=sys.stderr)
+        return 2
     mutants = [
         one for one in hunt.mutants() if not words or any(word in str(one) for word in words)
     ]

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from tests.mutants.__main__ import main
 from tests.mutants.hunt import Hunt
 from tests.mutants.rules import Mutant
 
@@ -34,3 +35,8 @@ def test_a_rule_that_nothing_tests_is_noticed() -> None:
     mutants = [mutant for mutant in hunt.mutants() if mutant.rule.name == "DplNodeDown"]
 
     assert hunt.survivors(mutants) == mutants
+
+
+def test_a_name_that_no_rule_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["DplNodeDown", "DplTypo"]) == 2
+    assert capsys.readouterr().err == "no alert DplTypo\n"
