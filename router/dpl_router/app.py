@@ -184,7 +184,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         "models": models,
         "fleet": fleet,
         "operating": Operating(
-            lambda: fittings.inventory, core, dispatcher, cordoning, locks, fittings.leases
+            lambda: fittings.inventory, core, dispatcher, cordoning, locks, fittings.leases, fleet
         ),
         "remediation": remediation,
         "alertmanager": Alertmanager(alertmanager),

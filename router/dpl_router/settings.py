@@ -23,15 +23,16 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_address(text: str, where: str) -> Address:
-    """`host:port`, `[::1]:port` or `:port`; `where` names the flag in the error.
+def parse_address(text: str, where: str, example: str = "127.0.0.1:8000") -> Address:
+    """`host:port`, `[::1]:port` or `:port`; `where` names the flag in the error, `example` a right
+    one.
 
     Raises: ConfigError.
     """
     host, separator, port = text.strip().rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
     if not separator or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{where}: {text!r} is no address; write HOST:PORT, as 127.0.0.1:8000")
+        raise ConfigError(f"{where}: {text!r} is no address; write HOST:PORT, as {example}")
     return Address(host, int(port))
 
 
@@ -77,7 +78,7 @@ def mail_settings(
         if any((sender, to, user, password_file)):
             raise ConfigError("mail needs its server: --smtp-server HOST:PORT (DPL_SMTP_SERVER)")
         return None
-    address = parse_address(server, "--smtp-server")
+    address = parse_address(server, "--smtp-server", "mail.example.org:587")
     listed = tuple(one.strip() for one in (to or "").split(",") if one.strip())
     if sender is None or not listed:
         raise ConfigError("--smtp-server needs --smtp-from and --smtp-to: who writes, and to whom")

@@ -53,6 +53,7 @@ class MailSink:
         self.host = host
         self.port = port
         self.refuses = False
+        self.bye = b"221 bye\r\n"
         self.refused = 0
         """How often."""
         self.letters: list[Letter] = []
@@ -136,7 +137,7 @@ class MailSink:
                     self.letters.append(Letter.read(sender, tuple(to), plain))
                     writer.write(b"250 taken\r\n")
                 case "QUIT":
-                    writer.write(b"221 bye\r\n")
+                    writer.write(self.bye)
                     return
                 case _:
                     writer.write(b"502 not here\r\n")

@@ -158,11 +158,21 @@ def models_of(node: Row) -> str:
 
 def loaded_on(model: Row) -> str:
     """A server that does not say what is loaded serves what it lists."""
-    return ",".join(each["node"] for each in on(model) if each.get("loaded") is not False) or "-"
+    return ",".join(each["node"] for each in on(model) if is_loaded(each)) or "-"
 
 
 def installed_on(model: Row) -> str:
-    return ",".join(each["node"] for each in on(model) if each.get("loaded") is False) or "-"
+    """What does not answer is marked: it has the model, but nobody can use it now."""
+    rest = [each for each in on(model) if not is_loaded(each)]
+    return ",".join(each["node"] + " (offline)" * is_offline(each) for each in rest) or "-"
+
+
+def is_loaded(each: Row) -> bool:
+    return each.get("loaded") is not False and not is_offline(each)
+
+
+def is_offline(each: Row) -> bool:
+    return each.get("online") is False
 
 
 def on(model: Row) -> Sequence[Row]:

@@ -58,7 +58,7 @@ def cordon(node: str, reason: str, url: str) -> None:
 def uncordon(node: str, url: str) -> None:
     """Let NODE serve again, whoever cordoned it."""
     done = told(url, node, "uncordon", {})
-    say(f"{node} serves again")
+    say(uncordoned(node, done))
     warn_unless_kept(done)
 
 
@@ -110,7 +110,7 @@ def unlock(node: str | None, every: bool, url: str) -> int:
             raise client.not_a_router(url)
     for one in outcomes:
         say(f"{one.get('node')}: {one.get('outcome')}")
-    good = ("released", "no exporter")
+    good = ("released", "nothing was held", "no exporter")
     return 0 if all(one.get("outcome") in good for one in outcomes) else 1
 
 
@@ -122,6 +122,13 @@ def told(url: str, node: str, verb: str, wish: dict[str, object]) -> dict[str, A
     if not isinstance(done, dict):
         raise client.not_a_router(url)
     return done
+
+
+def uncordoned(node: str, done: dict[str, Any]) -> str:
+    """It serves again only where it was cordoned and nothing else stands in the way."""
+    if done.get("state") not in ("ready", "busy"):
+        return f"{node} is not cordoned; it is {done.get('reason') or 'not known what it does'}"
+    return f"{node} serves again" if done.get("lifted") else f"{node} was not cordoned; it serves"
 
 
 def answers(running: int) -> str:

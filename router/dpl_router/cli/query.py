@@ -36,10 +36,8 @@ def query(
     kind, found = asked(url, promql, back, step)
     if output is not None:
         click.echo(FORMATS[output](found))
-    elif kind in ("scalar", "string"):
-        click.echo(client.printable(spelled(found[1])))
     elif found:
-        click.echo(table(columns(kind, found), found))
+        click.echo(shown(url, kind, found))
     if not found:
         click.echo(NOTHING, err=True)
 
@@ -50,10 +48,24 @@ NOTHING = (
 )
 
 
+def shown(url: str, kind: str, found: Any) -> str:
+    """For people. Raises: CallFailed where it is none of Prometheus' answers."""
+    try:
+        if kind in ("scalar", "string"):
+            return client.printable(spelled(found[1]))
+        return table(columns(kind, found), found)
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        raise client.not_a_router(url) from error
+
+
 def asked(url: str, promql: str, back: float | None, step: float | None) -> tuple[str, Any]:
     """(vector, matrix, scalar or string; what Prometheus found). Raises: CallFailed."""
     from urllib.parse import urlencode
 
+    try:
+        promql.encode()
+    except UnicodeEncodeError as error:
+        raise click.UsageError("PROMQL is not UTF-8") from error
     path, wish = "/api/prometheus/query", {"query": promql}
     if back is not None:
         now = time.time()
@@ -63,9 +75,10 @@ def asked(url: str, promql: str, back: float | None, step: float | None) -> tupl
     said = client.get_json(url, f"{path}?{urlencode(wish)}", seconds=PATIENCE)
     try:
         kind, found = said["data"]["resultType"], said["data"]["result"]
+        words = [*(said.get("warnings") or ()), *(said.get("infos") or ())]
     except (TypeError, KeyError) as error:
         raise client.not_a_router(url) from error
-    for word in (*said.get("warnings", ()), *said.get("infos", ())):
+    for word in words:
         click.echo(f"warning: {client.printable(str(word))}", err=True)
     return kind, found
 
@@ -78,16 +91,38 @@ def columns(kind: str, found: Sequence[Series]) -> Sequence[Column]:
 
 def label(name: str) -> Column:
     title = "SERIES" if name == "__name__" else name.upper()
-    return title, lambda series: series["metric"].get(name, "-")
+    return visible(title), lambda series: visible(str(series["metric"].get(name, "-")))
+
+
+def visible(text: str) -> str:
+    """On one line: a label may hold anything."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def value(series: Series) -> str:
+    return HISTOGRAM if "histogram" in series else spelled(series["value"][1])
 
 
 def points(of: Callable[[Sequence[float]], float]) -> Callable[[Series], str]:
-    """Prometheus leaves out what it did not measure, so there is at least one point."""
-    return lambda series: spelled(of([float(value) for _, value in series["values"]]))
+    """ "-" where there are none; a series of histograms has no numbers."""
+
+    def cell(series: Series) -> str:
+        if series.get("histograms"):
+            return HISTOGRAM
+        values = [float(one) for _, one in series["values"]]
+        return spelled(of(values)) if values else "-"
+
+    return cell
+
+
+HISTOGRAM = "histogram"
+"""A native one, which `-o json` shows."""
 
 
 ENDS: Mapping[str, Sequence[Column]] = {
-    "vector": (("VALUE", lambda series: spelled(series["value"][1])),),
+    "vector": (("VALUE", value),),
     "matrix": (
         ("MIN", points(min)),
         ("MEAN", points(lambda values: sum(values) / len(values))),

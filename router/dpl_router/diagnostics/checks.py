@@ -211,6 +211,7 @@ class Doctor:
                 "start the exporters, and name Prometheus with --prometheus-url",
             )
         yield from self._differing()
+        yield from self._idle_pins()
 
     def _differing(self) -> Iterator[Finding]:
         """One name, but not the same weights: answers would depend on who gives them."""
@@ -233,6 +234,21 @@ class Doctor:
                     f"{name} is not the same on all nodes",
                     ", ".join(f"{node}: {digest[:12]}" for digest, node in digests.items()),
                     "pull it again on the older one",
+                )
+
+    def _idle_pins(self) -> Iterator[Finding]:
+        """What nodes.yaml pins, but no node tells of."""
+        if not self._view.asked_all():
+            return
+        told = self._view.models_with_weights()
+        for model, digest in self._view.inventory.weights.items():
+            if model not in told:
+                yield Finding(
+                    "warning",
+                    None,
+                    f"no node tells weights of {model}, so the pin decides nothing",
+                    f"weights: {model}: {digest} in nodes.yaml",
+                    "see that the name is right and that the nodes' exporters can read the weights",
                 )
 
 

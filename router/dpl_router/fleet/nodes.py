@@ -17,6 +17,7 @@ from dpl_router.fleet.schemas import (
     Locked,
     LockWish,
     Reasoned,
+    Uncordoned,
     Unlocked,
 )
 from dpl_router.security.audit import AuditLog
@@ -54,7 +55,7 @@ class NodesController(Controller):
         name: FromPath[str],
         operating: NamedDependency[Operating],
         audit: NamedDependency[AuditLog],
-    ) -> Cordoned:
+    ) -> Uncordoned:
         """Whoever cordoned it. 409 where nodes.yaml did."""
         async with Audited(request, audit, "uncordon", name) as told:
             return told(await operating.uncordon(name), "ok")

@@ -4,10 +4,21 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import Conflict, NotFound
 from dpl_router.fleet.barred import cordons_on, lock_on
-from dpl_router.fleet.schemas import Cordoned, Drained, DrainWish, Locked, LockWish, Unlocked
+from dpl_router.fleet.schemas import (
+    Cordoned,
+    Drained,
+    DrainWish,
+    Locked,
+    LockWish,
+    Uncordoned,
+    Unlocked,
+)
+from dpl_router.fleet.service import Fleet
 from dpl_router.fleet.unlock import unlock_all
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.nodes.cordoning import Cordoning
@@ -38,6 +49,7 @@ class Operating:
         cordoning: Cordoning,
         locks: Locks,
         leases: Leases,
+        fleet: Fleet,
     ) -> None:
         self._inventory = inventory
         self._core = core
@@ -45,22 +57,25 @@ class Operating:
         self._cordoning = cordoning
         self._locks = locks
         self._leases = leases
+        self._fleet = fleet
 
     async def cordon(self, name: str, who: str, why: str) -> Cordoned:
         """Send nothing new there; running answers finish. Again: who and why are the latest."""
         node = self._node(name)
         return self._shown(node, await self._cordoning.by_operator(name, who, why))
 
-    async def uncordon(self, name: str) -> Cordoned:
+    async def uncordon(self, name: str) -> Uncordoned:
         """Whoever cordoned it; an alert that still fires cordons it again at its next repeat.
 
         Raises: Conflict, where nodes.yaml itself says so.
         """
         node = self._node(name)
-        _, kept = await self._cordoning.lift_all(name)
+        lifted, kept = await self._cordoning.lift_all(name)
         if node.cordoned:
             raise Conflict(f"nodes.yaml says `cordoned: true` of {name}: take that line out")
-        return self._shown(node, kept)
+        shown = msgspec.structs.asdict(self._shown(node, kept))
+        now = next(one for one in self._fleet.status() if one.name == name)
+        return Uncordoned(**shown, lifted=len(lifted), state=now.state, reason=now.reason)
 
     async def drain(self, name: str, who: str, wish: DrainWish) -> Drained:
         """Cordon, and wait until nothing of ours runs there; the cordon stays in any case.
@@ -96,9 +111,15 @@ class Operating:
 
     async def unlock_all(self) -> list[Unlocked]:
         """Of every node, whoever holds it; our locks end, too."""
+        ours = self._locks.nodes()
         await self._locks.close()
         names = [node.name for node in self._inventory().nodes]
-        return await unlock_all(names, self._leases.clients)
+        return [
+            Unlocked(one.node, "released")
+            if one.outcome == "nothing was held" and one.node in ours
+            else one
+            for one in await unlock_all(names, self._leases.clients)
+        ]
 
     def _node(self, name: str) -> Node:
         for node in self._inventory().nodes:

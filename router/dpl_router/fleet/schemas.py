@@ -97,6 +97,8 @@ class ModelOnNode(msgspec.Struct, frozen=True):
     """As of a served model."""
     capabilities: list[str] | None = None
     """In Ollama's words; None where the node does not say."""
+    online: bool = True
+    """False: the node does not answer, and all this is what it last said."""
 
 
 class ModelStatus(msgspec.Struct, frozen=True):
@@ -141,7 +143,7 @@ class Overview(msgspec.Struct, frozen=True):
 
 class Unlocked(msgspec.Struct, frozen=True):
     node: str
-    outcome: Literal["released", "refused", "unreachable", "no exporter"]
+    outcome: Literal["released", "nothing was held", "refused", "unreachable", "no exporter"]
 
 
 class Reasoned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,6 +176,14 @@ class Cordoned(msgspec.Struct, frozen=True):
     """What stands now."""
     in_flight: int
     """Answers of ours that still run there."""
+
+
+class Uncordoned(Cordoned, frozen=True):
+    lifted: int
+    """Cordons that this call ended."""
+    state: State
+    """What the node is now: it may be locked, or not answer."""
+    reason: str
 
 
 class Drained(msgspec.Struct, frozen=True):

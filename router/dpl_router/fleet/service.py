@@ -65,14 +65,18 @@ class Fleet:
     def models(self) -> list[ModelStatus]:
         """Merged over nodes, by name."""
         listed = self._view.models(time.monotonic())
+        nodes = {
+            name: [self._model_on(node, name, facts) for node, facts in served]
+            for name, served in listed.items()
+        }
         return [
             ModelStatus(
                 name=name,
-                loaded=any(facts.loaded for _, facts in served),
-                nodes=[self._model_on(node, name, facts) for node, facts in served],
+                loaded=any(one.loaded and one.online for one in served),
+                nodes=served,
                 mismatch=name in self._view.odd(),
             )
-            for name, served in listed.items()
+            for name, served in nodes.items()
         ]
 
     def overview(self) -> Overview:
@@ -149,6 +153,7 @@ class Fleet:
     def _model_on(self, node: str, name: str, facts: ModelFacts) -> ModelOnNode:
         people = self._view.people(node) or PeopleSample()
         own, listed = self._view.names.at(node, name).own, self._view.listed(node, name)
+        check = self._view.check(node)
         return ModelOnNode(
             node=node,
             name=own,
@@ -158,6 +163,7 @@ class Fleet:
             digest=facts.identity,
             left_out=facts.differs,
             capabilities=_words(listed.details.get("capabilities")),
+            online=check is None or check.ok,
         )
 
 

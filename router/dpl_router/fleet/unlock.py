@@ -16,7 +16,7 @@ async def unlock_all(nodes: Sequence[str], clients: Mapping[str, LeaseClient]) -
         if client is None:
             return Unlocked(node, "no exporter")
         try:
-            return Unlocked(node, "released" if await client.force_unlock() else "refused")
+            return Unlocked(node, await client.force_unlock())
         except NO_ANSWER:
             return Unlocked(node, "unreachable")
 

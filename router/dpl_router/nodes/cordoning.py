@@ -31,13 +31,16 @@ class Cordoning:
         self.now = Cordons(file.load())
         """To read. To change it go through `change`."""
         self.told: Callable[[frozenset[str]], None] = lambda _: None
-        """Hears the names of all cordoned nodes at each change."""
+        """Hears the names of all cordoned nodes whenever they are others: it costs a look at the
+        whole fleet, which a renewal is not worth."""
 
     def change(self, make: Callable[[Cordons], Made]) -> Made:
         """Holds from now on; `saved` makes it last."""
+        before = self.now.nodes()
         made = make(self.now)
         self._changes += 1
-        self.told(self.now.nodes())
+        if self.now.nodes() != before:
+            self.told(self.now.nodes())
         return made
 
     async def saved(self) -> bool:

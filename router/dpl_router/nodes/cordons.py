@@ -40,24 +40,43 @@ class Cordon(msgspec.Struct, frozen=True):
 
 class Cordons:
     def __init__(self, kept: Iterable[Cordon] = ()) -> None:
-        self._cordons = {cordon.key: cordon for cordon in kept}
+        self._on: dict[str, dict[str, Cordon]] = {}
+        """Node -> fingerprint -> cordon; no node without one."""
+        self.turn = 0
+        """Another whenever it may be other nodes that stand cordoned by people or by alerts."""
+        for cordon in kept:
+            self._put(cordon)
 
     def all(self) -> tuple[Cordon, ...]:
         """Operators' first, then by age."""
-        return tuple(sorted(self._cordons.values(), key=_rank))
+        every = (cordon for ours in self._on.values() for cordon in ours.values())
+        return tuple(sorted(every, key=_rank))
 
     def on(self, node: str) -> tuple[Cordon, ...]:
         """Those of one node, in the same order."""
-        return tuple(cordon for cordon in self.all() if cordon.node == node)
+        return tuple(sorted(self._on.get(node, {}).values(), key=_rank))
 
     def nodes(self) -> frozenset[str]:
-        return frozenset(node for node, _ in self._cordons)
+        return frozenset(self._on)
+
+    def by_people(self) -> frozenset[str]:
+        """Nodes that an operator cordoned."""
+        return frozenset(node for node, ours in self._on.items() if "" in ours)
+
+    def alerted(self) -> frozenset[str]:
+        """Nodes that an alert cordoned."""
+        return frozenset(node for node, ours in self._on.items() if len(ours) > ("" in ours))
+
+    def alerts_on(self, node: str) -> int:
+        """How many alerts cordon it."""
+        ours = self._on.get(node, {})
+        return len(ours) - ("" in ours)
 
     def by_alerts(self) -> tuple[Cordon, ...]:
         return tuple(cordon for cordon in self.all() if cordon.source == "alert")
 
     def get(self, node: str, fingerprint: str) -> Cordon | None:
-        return self._cordons.get((node, fingerprint))
+        return self._on.get(node, {}).get(fingerprint)
 
     def by_operator(self, node: str, who: str, why: str, now: float) -> Cordon:
         """A second one takes the first one's place and keeps its time."""
@@ -83,14 +102,19 @@ class Cordons:
 
     def prolong(self, cordon: Cordon, until: float) -> None:
         """Of an alert's that is still there."""
-        if cordon.key in self._cordons:
-            self._put(msgspec.structs.replace(self._cordons[cordon.key], until=until))
+        known = self.get(*cordon.key)
+        if known is not None:
+            self._put(msgspec.structs.replace(known, until=until))
 
     def lift(self, cordon: Cordon) -> bool:
         """False where it is no longer as it was looked at: gone, or renewed meanwhile."""
-        if self._cordons.get(cordon.key) != cordon:
+        if self.get(*cordon.key) != cordon:
             return False
-        del self._cordons[cordon.key]
+        ours = self._on[cordon.node]
+        del ours[cordon.fingerprint]
+        if not ours:
+            del self._on[cordon.node]
+        self.turn += 1
         return True
 
     def lift_all(self, node: str) -> tuple[Cordon, ...]:
@@ -107,7 +131,10 @@ class Cordons:
                 self.prolong(cordon, until)
 
     def _put(self, cordon: Cordon) -> Cordon:
-        self._cordons[cordon.key] = cordon
+        ours = self._on.setdefault(cordon.node, {})
+        if cordon.fingerprint not in ours:
+            self.turn += 1
+        ours[cordon.fingerprint] = cordon
         return cordon
 
 

@@ -1,7 +1,7 @@
 """The exporter's lease API as calls: api.md section 1. One attempt each, 0.5 s, never retried."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -71,8 +71,13 @@ class _Conflict(msgspec.Struct):
     expires_in: float | None = None
 
 
+class _Released(msgspec.Struct):
+    released: list[str] | None = None
+
+
 _lease = msgspec.json.Decoder(_Lease).decode
 _conflict = msgspec.json.Decoder(_Conflict).decode
+_released = msgspec.json.Decoder(_Released).decode
 
 
 class LeaseClient:
@@ -130,10 +135,13 @@ class LeaseClient:
         wish = {"owner": self._owner, "token": token}
         await self._control.post("/unlock", msgspec.json.encode(wish), seconds=SECONDS)
 
-    async def force_unlock(self) -> bool:
-        """Release whoever holds the node; needs the operator key. False where it was refused.
+    async def force_unlock(self) -> Literal["released", "refused", "nothing was held"]:
+        """Release whoever holds the node; needs the operator key.
 
         Raises: Unavailable, UpstreamSilent.
         """
         answer = await self._control.post("/unlock", b'{"force": true}', seconds=SECONDS)
-        return answer.status == 200
+        if answer.status != 200:
+            return "refused"
+        owners = read_json(_released, answer.body, f"{self._control.base}/unlock").released
+        return "nothing was held" if owners == [] else "released"

@@ -22,7 +22,7 @@ Labels = dict[
 class Alert(msgspec.Struct, frozen=True):
     status: Literal["firing", "resolved"]
     labels: Labels
-    fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{1,64}$")]
+    fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{1,64}\Z")]
     annotations: dict[str, str] = {}
 
     @property

@@ -15,6 +15,8 @@ from dpl_router.security.audit import AuditLog
 from dpl_router.security.keys import Identity, Role
 
 LOOK_SECONDS = 1.0
+BREATH = 50
+"""After so many cordons requests get their turn."""
 ROUTER = Identity("router", Role.OPERATOR)
 """Who does what nobody asked for at that moment."""
 
@@ -59,8 +61,10 @@ class Review:
             self._cordoning.change(lambda all_: all_.shorten(now + self._lasts))
         resolved = any(cordon.resolved for cordon in cordons)
         active = await self._sight.active() if resolved else ()
-        for cordon in self._cordoning.now.by_alerts():
+        for number, cordon in enumerate(self._cordoning.now.by_alerts(), 1):
             await self._judge(cordon, active, now)
+            if not number % BREATH:
+                await asyncio.sleep(0)
         if self._sight.ready():
             await self._keep_floor()
         await self._tell_drained()
@@ -95,10 +99,13 @@ class Review:
     async def _keep_floor(self) -> None:
         """Another node may have gone since: a doubtful one is better than none. The newest cordon
         goes first."""
-        for cordon in reversed(self._cordoning.now.by_alerts()):
-            against = self._sight.against(cordon.node)
+        floor = self._sight.floor()
+        for number, cordon in enumerate(reversed(self._cordoning.now.by_alerts()), 1):
+            against = floor.against(cordon.node)
             if against is not None:
                 await self._end(cordon, "overruled", against)
+            if not number % BREATH:
+                await asyncio.sleep(0)
 
     async def _end(self, cordon: Cordon, outcome: ActionOutcome, why: str) -> None:
         self._well_since.pop(cordon.key, None)

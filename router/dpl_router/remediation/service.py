@@ -17,16 +17,23 @@ from dpl_router.control import NO_ANSWER, Control
 from dpl_router.errors import BadRequest, Unavailable
 from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.cordons import Cordon
-from dpl_router.remediation.payload import Alert, Payload, read, words
-from dpl_router.remediation.sight import Sight
+from dpl_router.remediation.payload import MOST_ALERTS, Alert, Payload, read, words
+from dpl_router.remediation.sight import FloorNow, Sight
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.keys import Identity
 from dpl_router.telemetry.alerts import firing_at
 
 REPEATS = 3
 """For so many repeats of its alert a cordon lasts."""
-MOST_TOLD = 1000
+MOST_TOLD = 2 * MOST_ALERTS
+"""More than one call can hold, so that its repeats write nothing."""
+MOST_ON_NODE = 32
+"""Alerts that cordon one node; one alone keeps it out."""
+BREATH = 20
+"""After so many alerts requests get their turn."""
 ACTIONS = ("cordon", "drain")
+REFUSED = ("floor", "unknown_node")
+"""Whatever the alert."""
 
 log = structlog.get_logger()
 
@@ -68,7 +75,8 @@ class Remediation:
         self._alertmanager = alertmanager
         self.lasts = REPEATS * repeat
         self._told: dict[tuple[str, str], str] = {}
-        """(node, fingerprint) -> what was written down last, so that repeats fill no file."""
+        """(node, fingerprint) -> what was written down last, so that repeats fill no file; the
+        newest last. Of what is true of the whole node the fingerprint is empty."""
 
     async def receive(self, body: bytes, caller: Caller) -> list[Outcome]:
         """One call of Alertmanager's; the same call again changes nothing but the end.
@@ -88,7 +96,11 @@ class Remediation:
                 alerts = [*alerts, *await self._rest(payload)]
             except Unavailable as error:
                 missing = error
-        outcomes = [await self._take(alert, caller) for alert in alerts]
+        outcomes, floor = [], self._sight.floor()
+        for number, alert in enumerate(alerts, 1):
+            outcomes.append(await self._take(alert, caller, floor))
+            if not number % BREATH:
+                await asyncio.sleep(0)
         await self._cordoning.saved()
         self._metrics.webhooks["ok" if missing is None else "incomplete"].inc()
         if missing is not None:
@@ -110,29 +122,30 @@ class Remediation:
             if one.fingerprint not in told
         ]
 
-    async def _take(self, alert: Alert, caller: Caller) -> Outcome:
+    async def _take(self, alert: Alert, caller: Caller, floor: FloorNow) -> Outcome:
         action = alert.labels.get("action", "")
         if action not in ACTIONS or not alert.node:
             return Outcome(alert.fingerprint, alert.node, "ignored", "no action, or no node")
         if alert.status == "resolved":
             return await self._resolved(alert, caller)
-        outcome = self._fire(alert)
-        if outcome.outcome != "renewed":
+        outcome = self._fire(alert, floor)
+        if outcome.outcome not in ("renewed", "ignored"):
             count = cast(ActionOutcome, outcome.outcome)
             self._metrics.actions[cast(AlertAction, action), count].inc()
             await self._write(caller, action, outcome, f"{outcome.outcome}: {outcome.why}")
         return outcome
 
-    def _fire(self, alert: Alert) -> Outcome:
+    def _fire(self, alert: Alert, floor: FloorNow) -> Outcome:
         node, mark = alert.node, alert.fingerprint
         if not self._sight.knows(node):
             return Outcome(mark, words(node), "unknown_node", "nodes.yaml does not name it")
-        against = self._sight.against(node)
+        against, known = floor.against(node), self._cordoning.now.get(node, mark)
         if against is not None:
-            known = self._cordoning.now.get(node, mark)
             if known is not None:
                 self._cordoning.change(lambda cordons: cordons.lift(known))
             return Outcome(mark, node, "floor", against)
+        if known is None and self._cordoning.now.alerts_on(node) >= MOST_ON_NODE:
+            return Outcome(mark, node, "ignored", f"{MOST_ON_NODE} alerts cordon it already")
         now = self._cordoning.wall()
         cordon = Cordon(
             node,
@@ -152,7 +165,8 @@ class Remediation:
     async def _resolved(self, alert: Alert, caller: Caller) -> Outcome:
         """Noted; the cordon ends on evidence."""
         node, mark = alert.node, alert.fingerprint
-        self._told.pop((node, mark), None)
+        for key in ((node, mark), (node, "")):
+            self._told.pop(key, None)
         outcome = Outcome(mark, words(node), "resolved", f"alert {alert.name} is over")
         if self._cordoning.change(lambda cordons: cordons.resolved(node, mark)):
             await self._write(caller, "uncordon", outcome, "the node must be well first")
@@ -160,13 +174,16 @@ class Remediation:
 
     async def _write(self, caller: Caller, action: str, outcome: Outcome, said: str) -> None:
         """Into the log and the audit log, once while nothing changes."""
-        key = outcome.node, outcome.fingerprint
-        if self._told.get(key) == outcome.outcome:
-            return
-        if len(self._told) >= MOST_TOLD:
-            self._told.clear()
+        mark, refused = outcome.fingerprint, outcome.outcome in REFUSED
+        key = outcome.node, "" if refused else mark
+        self._told.pop((outcome.node, mark if refused else ""), None)
+        known = self._told.pop(key, None)
         self._told[key] = outcome.outcome
-        level = log.warning if outcome.outcome in ("floor", "unknown_node") else log.info
+        if known == outcome.outcome:
+            return
+        if len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        level = log.warning if refused else log.info
         level("alert acts", action=action, node=outcome.node, outcome=said)
         await asyncio.to_thread(
             self._audit.record, caller.identity, caller.address, action, outcome.node, said

@@ -6,13 +6,55 @@ from collections.abc import Sequence
 from dpl_router.control import NO_ANSWER, Control
 from dpl_router.nodes.cordons import Cordon, Cordons
 from dpl_router.remediation.evidence import Active, Health, Seen, health
-from dpl_router.remediation.floor import Member, against
+from dpl_router.remediation.floor import Fleet, Member
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.types import NodeFacts
 from dpl_router.telemetry.alerts import pending_or_firing
 from dpl_router.telemetry.sample import NodeSample, PeopleSample
 from dpl_router.telemetry.view import FleetView
+
+
+class FloorNow:
+    """`members` None: not all were asked yet, and nobody can tell; the review makes up for it.
+    `listed`: whom nodes.yaml cordons."""
+
+    def __init__(
+        self, members: Sequence[Member] | None, listed: frozenset[str], cordons: Cordons
+    ) -> None:
+        self._bare = {member.node: member for member in members or ()}
+        self._known = members is not None
+        self._fleet = Fleet(self._bare.values())
+        self._listed = listed
+        self._cordons = cordons
+        self._turn = -1
+        self._people: frozenset[str] = frozenset()
+        self._alerted: frozenset[str] = frozenset()
+        self._said: dict[str, str | None] = {}
+        """Of this turn, since many alerts may be about one node."""
+
+    def against(self, node: str) -> str | None:
+        """Why no alert may cordon it. Nothing is taken from the fleet where people did so."""
+        self._follow()
+        if not self._known or node in self._people:
+            return None
+        if node not in self._said:
+            self._said[node] = self._fleet.against(node)
+        return self._said[node]
+
+    def _follow(self) -> None:
+        if self._turn == self._cordons.turn:
+            return
+        self._turn = self._cordons.turn
+        people, alerted = self._listed | self._cordons.by_people(), self._cordons.alerted()
+        changed = (people ^ self._people) | (alerted ^ self._alerted)
+        self._people, self._alerted = people, alerted
+        for node in changed & self._bare.keys():
+            bare = self._bare[node]
+            serving = bare.serving and node not in people
+            self._fleet.put(Member(node, bare.models, serving, node in alerted))
+        if changed:
+            self._said.clear()
 
 
 class Sight:
@@ -36,29 +78,23 @@ class Sight:
     def busy(self, node: str) -> int:
         return self._core.busy(node)
 
-    def against(self, node: str) -> str | None:
-        """Why no alert may cordon it. Nothing is taken from the fleet where people did so; before
-        all were asked nobody can tell, and the review makes up for it."""
-        if node in self._by_people() or not self.ready():
-            return None
-        return against(self._members(), node)
+    def floor(self) -> FloorNow:
+        """Whom alerts may cordon. The nodes are looked at once, here; cordons are followed."""
+        return FloorNow(self._members() if self.ready() else None, self._listed(), self._cordons)
 
-    def _by_people(self) -> frozenset[str]:
-        listed = {node.name for node in self._view.inventory.nodes if node.cordoned}
-        return frozenset(listed | {one.node for one in self._cordons.all() if not one.fingerprint})
+    def _listed(self) -> frozenset[str]:
+        return frozenset(node.name for node in self._view.inventory.nodes if node.cordoned)
 
     def _members(self) -> list[Member]:
+        """As if nobody were cordoned."""
         now = time.monotonic()
-        circuits, people = self._core.circuits(now), self._by_people()
-        alerted = {cordon.node for cordon in self._cordons.by_alerts()}
+        circuits = self._core.circuits(now)
         return [
             Member(
                 facts.node,
                 frozenset(name for name, model in facts.models.items() if not model.differs),
-                facts.node not in people
-                and self._serves(facts)
-                and circuits.get(facts.node) != Circuit.OPEN,
-                facts.node in alerted,
+                self._serves(facts) and circuits.get(facts.node) != Circuit.OPEN,
+                alerted=False,
             )
             for facts in self._view.facts(now)
         ]

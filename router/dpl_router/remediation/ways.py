@@ -109,10 +109,15 @@ def send(mail: Mail, notice: Notice) -> None:
     letter["To"] = ", ".join(mail.to)
     letter["Date"], letter["Message-ID"] = formatdate(localtime=True), make_msgid()
     letter.set_content(notice.text)
-    with _connect(mail) as server:
+    server = _connect(mail)
+    try:
         if mail.user is not None and mail.password_file is not None:
             server.login(mail.user, mail.password_file.read_text(encoding="utf-8").strip())
         server.send_message(letter, mail.sender, list(mail.to))
+    finally:  # what it says to QUIT changes nothing: a letter that it took must not come twice
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            server.putcmd("quit")
+        server.close()
 
 
 def _connect(mail: Mail) -> smtplib.SMTP:

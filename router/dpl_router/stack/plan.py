@@ -138,6 +138,7 @@ def alertmanager_parts(setting: Setting) -> list[Part]:
         f"--config.file={home / 'alertmanager.yml'}",
         f"--storage.path={home / 'data'}",
         f"--web.listen-address={setting.addresses.alertmanager}",
+        f"--web.external-url=http://{setting.addresses.alertmanager}",  # in mail: it works here
         "--cluster.listen-address=",  # else it opens 9094 on all interfaces
     )
     ready = f"http://{setting.addresses.alertmanager}/-/ready"
@@ -151,11 +152,13 @@ def prometheus_parts(setting: Setting) -> list[Part]:
     flags = (
         f"--config.file={home / 'prometheus.yml'}",
         f"--storage.tsdb.path={home / 'data'}",
+        "--storage.tsdb.retention.time=30d",
         "--storage.tsdb.retention.size=2GB",
         # What Prometheus tells no more ends after four intervals: the dead man's call in a minute.
         "--rules.alert.resend-delay=10s",
         "--enable-feature=exemplar-storage",  # a dot on the panel of first tokens names its request
         f"--web.listen-address={setting.addresses.prometheus}",
+        f"--web.external-url=http://{setting.addresses.prometheus}",
     )
     ready = f"http://{setting.addresses.prometheus}/-/ready"
     return [Part("prometheus", (str(program), *flags), ready, shown=warnings)]

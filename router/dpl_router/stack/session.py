@@ -263,6 +263,8 @@ def table(setting: Setting, model: str | None) -> list[str]:
         rows.append(("Prometheus", f"http://{setting.addresses.prometheus}"))
     if setting.programs.alertmanager:
         rows.append(("Alertmanager", f"http://{setting.addresses.alertmanager}"))
+    if setting.mail:
+        rows.append(("mail", f"{', '.join(setting.mail.to)} by {setting.mail.server}"))
     rows += [
         ("nodes file", str(setting.sources.nodes_file)),
         ("logs", str(setting.data_dir / "logs")),

@@ -22,6 +22,10 @@ class Alert(msgspec.Struct, frozen=True):
     since: str
     """RFC 3339, Alertmanager's clock."""
     silenced: bool
+    runbook_url: str = ""
+    """What to do: a file of the tree, or an address; empty where the rule names none."""
+    dashboard_url: str = ""
+    """As a path of Grafana."""
 
 
 class _Status(msgspec.Struct):
@@ -69,6 +73,8 @@ def _read(wire: _Wire) -> Alert:
         node=wire.labels.get("node"),
         since=wire.startsAt,
         silenced=wire.status.state == "suppressed",
+        runbook_url=wire.annotations.get("runbook_url", ""),
+        dashboard_url=wire.annotations.get("dashboard_url", ""),
     )
 
 

@@ -77,6 +77,8 @@ class FleetView:
         """By us: those two, and what nodes.yaml cordons."""
         self._lifted: dict[str, float] = {}
         """Node -> when we last ended that."""
+        self._unlocked: dict[str, float] = {}
+        """Node -> when we last ended our lock of it."""
         self._identities = Identities()
         self._odd: dict[str, frozenset[str]] | None = {}
         """Model -> nodes with other weights than it stands for; None = to be judged anew."""
@@ -100,6 +102,7 @@ class FleetView:
 
     def bar(self, cordoned: frozenset[str], locked: frozenset[str], now: float) -> None:
         """Who is cordoned or locked by us; nodes.yaml's own are cordoned in any case."""
+        self._unlocked.update(dict.fromkeys(self._locked - locked, now))
         self._cordoned, self._locked = cordoned, locked
         barred = cordoned | locked | {node.name for node in self.inventory.nodes if node.cordoned}
         self._lifted.update(dict.fromkeys(self._barred - barred, now))
@@ -255,6 +258,16 @@ class FleetView:
             self._odd = self._identities.odd(said, pins)
         return self._odd
 
+    def models_with_weights(self) -> set[str]:
+        """Our names, untagged, of the models of which some node tells the digest of weights."""
+        return {
+            untagged(name)
+            for node in self.inventory.nodes
+            if (people := self._people.get(node.name)) is not None
+            for name, (own, _) in self.names.on(node.name).items()
+            if own in people.weights
+        }
+
     def _told(self, node: str, own: str) -> Told | None:
         people, look = self._people.get(node), self._looks.get(node, {}).get(own)
         return told(
@@ -282,7 +295,7 @@ class FleetView:
             sampled_at=sample.sampled_at,
             slots=_said(node, sample) or _unsaid(node, self._checks.get(node.name)),
             memory_free=sample.memory_free if fresh else None,
-            exclusive=(sample.exclusive and fresh) or node.name in self._locked,
+            exclusive=(fresh and self._exclusive(node.name, sample)) or node.name in self._locked,
             cordoned=node.cordoned or node.name in self._cordoned,
             models=dict(self._models_of(node, sample, fresh)),
             inventory_known=self._inventory_known(node.name, fresh),
@@ -291,6 +304,12 @@ class FleetView:
     def _eligible(self, node: str, sample: NodeSample, now: float) -> bool | None:
         lately = now - self._lifted.get(node, -LIFTED_SECONDS) < LIFTED_SECONDS
         return None if lately and sample.eligible is False else sample.eligible
+
+    def _exclusive(self, node: str, sample: NodeSample) -> bool:
+        """What was measured before we unlocked the node may be our own lock."""
+        unlocked = self._unlocked.get(node)
+        since = unlocked is None or (sample.sampled_at or 0.0) > unlocked
+        return bool(sample.exclusive) and since
 
     def _inventory_known(self, node: str, fresh: bool) -> bool:
         check = self._checks.get(node)

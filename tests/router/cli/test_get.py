@@ -249,6 +249,15 @@ def test_models_are_shown_with_where_they_are(dpl: Run, router: Scripted) -> Non
     assert router.asked[0][0] == "/api/models"
 
 
+def test_a_node_that_does_not_answer_has_nothing_loaded(dpl: Run, router: Scripted) -> None:
+    nodes = [{"node": "a", "loaded": True}, {"node": "b", "loaded": None, "online": False}]
+    router.body = json.dumps([{"name": "m", "loaded": True, "nodes": nodes}]).encode()
+
+    line = dpl("get", "models", url=router.url).stdout.splitlines()[1]
+
+    assert [cell.strip() for cell in columns(line)][:3] == ["m", "a", "b (offline)"]
+
+
 def test_models_as_data_are_what_the_router_said(dpl: Run, router: Scripted) -> None:
     router.body = json.dumps(MODELS).encode()
 

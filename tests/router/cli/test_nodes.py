@@ -7,6 +7,7 @@ import pytest
 from tests.router.cli.conftest import Run, Scripted
 
 CORDONED = {"node": "gpu-1", "cordoned": True, "kept": True, "cordons": [], "in_flight": 0}
+UNCORDONED = {**CORDONED, "cordoned": False, "lifted": 1, "state": "ready", "reason": "ready"}
 DRAINED = {
     "node": "gpu-1",
     "drained": True,
@@ -29,12 +30,25 @@ def test_a_cordon_says_what_still_runs(dpl: Run, router: Scripted) -> None:
     assert json.loads(router.asked[0][2]) == {"reason": "new fan"}
 
 
-def test_an_uncordon_is_told(dpl: Run, router: Scripted) -> None:
-    router.body = json.dumps({**CORDONED, "cordoned": False}).encode()
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        ({}, "serves again"),
+        ({"lifted": 0}, "was not cordoned; it serves"),
+        (
+            {"state": "locked", "reason": "locked by local: training run"},
+            "is not cordoned; it is locked by local: training run",
+        ),
+    ],
+)
+def test_an_uncordon_tells_what_the_node_is_now(
+    dpl: Run, router: Scripted, now: dict[str, object], told: str
+) -> None:
+    router.body = json.dumps({**UNCORDONED, **now}).encode()
 
     done = dpl("uncordon", "gpu-1", url=router.url)
 
-    assert done.stderr == "gpu-1 serves again\n"
+    assert done.stderr == f"gpu-1 {told}\n"
     assert router.asked[0][0] == "/api/nodes/gpu-1/uncordon"
 
 

@@ -33,11 +33,30 @@ def test_each_label_is_a_column_and_the_value_is_the_last(dpl: Run, router: Scri
     assert [cells(line) for line in done.stdout.splitlines()] == [
         ["SERIES", "GPU", "NODE", "VALUE"],
         ["dpl_gpu_power_watts", "-", "gpu-1", "220.457"],
-        ["-", "0", "mac[2J", "7"],
+        ["-", "0", "mac\\x1b[2J", "7"],
     ]
     [(path, _, _)] = router.asked
     assert path.startswith("/api/prometheus/query?")
     assert parse_qsl(urlsplit(path).query) == [("query", "dpl_gpu_power_watts > 5")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "series", "row"),
+    [
+        ("vector", {"metric": {"a": "x"}, "histogram": [1.5, {"count": "1"}]}, ["x", "histogram"]),
+        ("matrix", {"metric": {"a": "x"}, "histograms": [[1.5, {}]]}, ["x", *["histogram"] * 4]),
+        ("matrix", {"metric": {"a": "x"}, "values": []}, ["x", "-", "-", "-", "-"]),
+        ("vector", {"metric": {"a": "x\ny"}, "value": [1.5, "2"]}, [r"x\ny", "2"]),
+    ],
+)
+def test_each_series_is_one_row_whatever_it_holds(
+    dpl: Run, router: Scripted, kind: str, series: object, row: list[str]
+) -> None:
+    router.body = answer(kind, [series], warnings=None)
+
+    _, line = dpl("query", "up", url=router.url).stdout.splitlines()
+
+    assert cells(line) == row
 
 
 def test_a_range_tells_least_mean_most_and_last(dpl: Run, router: Scripted) -> None:
@@ -100,6 +119,8 @@ def test_nothing_found_is_no_failure_and_is_said(dpl: Run, router: Scripted) -> 
             "(URL, status 503); `dpl up` starts one beside the router",
         ),
         (200, {"status": "success"}, "did not answer as a DPL router does"),
+        (200, {"data": {"resultType": "odd", "result": [{}]}}, "did not answer as a DPL router"),
+        (200, {"data": {"resultType": "vector", "result": [{}]}}, "did not answer as a DPL router"),
         (200, ["else"], "did not answer as a DPL router does"),
     ],
 )
@@ -119,6 +140,7 @@ def test_a_refusal_is_one_line_in_prometheus_own_words(
     ("arguments", "code", "said"),
     [
         (("query",), 2, "Missing argument 'PROMQL'"),
+        (("query", "up\udcff"), 2, "PROMQL is not UTF-8"),
         (("query", "up", "--step", "5s"), 2, "--step is for --range"),
         (("query", "up", "--range", "soon"), 2, "is no time"),
         (("query", "up", "--url", "http://127.0.0.1:1"), 1, "start one with `dpl up`"),

@@ -91,6 +91,22 @@ async def test_names_that_lead_nowhere_or_to_different_weights_are_found(tmp_pat
     assert [one["evidence"] for one in differing] == ["a: aaaaaaaaaaaa, b: bbbbbbbbbbbb"]
 
 
+async def test_a_pin_that_decides_nothing_is_found(tmp_path: Path) -> None:
+    with FakeOpenAi() as a:
+        async with running_router({"a": a.url}, folder=tmp_path) as router:
+            text = router.nodes_file.read_text()
+            router.nodes_file.write_text(f"{text}\nweights: {{tiny: {'a' * 12}}}\n")
+            async with router.client() as client:
+
+                async def told() -> Any:
+                    found = (await findings(client))[None]
+                    return [one for one in found if "the pin decides nothing" in one["what"]]
+
+                (finding,) = await until(told)
+
+    assert finding["what"] == "no node tells weights of tiny, so the pin decides nothing"
+
+
 async def test_a_refused_file_is_found_with_its_mistakes_and_where_it_lies(
     tmp_path: Path,
 ) -> None:

@@ -71,6 +71,7 @@ async def test_a_cordoned_node_gets_nothing_new_until_it_is_uncordoned(tmp_path:
     assert served == {"b"}
     assert (gauge, counted) == (1, 1)
     assert back.json()["cordoned"] is False
+    assert (back.json()["lifted"], back.json()["state"]) == (1, "ready")
     assert after == {"a"}
     assert audited(tmp_path) == [
         ("cordon", "a", "new fan"),
@@ -265,6 +266,8 @@ async def test_a_lock_holds_the_whole_node_until_it_is_let_go_of(tmp_path: Path)
             twice = await client.post("/api/nodes/a/lock")
             freed = await client.post("/api/nodes/a/unlock")
             after = holders(exporter)
+            free = await client.post("/api/nodes/a/unlock")
+            told = await status(client)
 
     assert locked.status_code == 200
     assert (shown["state"], shown["reason"]) == ("locked", "locked by local: bench")
@@ -274,6 +277,8 @@ async def test_a_lock_holds_the_whole_node_until_it_is_let_go_of(tmp_path: Path)
     assert twice.status_code == 409
     assert freed.json()["outcome"] == "released"
     assert after == []
+    assert free.json()["outcome"] == "nothing was held"
+    assert told["state"] == "ready"
 
 
 async def test_a_lock_waits_for_our_own_answers_there(tmp_path: Path) -> None:

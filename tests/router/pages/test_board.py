@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from dpl_router.fleet.service import Fleet
@@ -72,6 +73,16 @@ class Stage:
 
 def an_alert(summary: str = "it is down", node: str | None = "a", silenced: bool = False) -> Alert:
     return Alert("DplNodeDown", "critical", summary, "", node, "2026-01-02T03:04:05Z", silenced)
+
+
+def test_an_alert_names_what_to_do_where_its_rule_does() -> None:
+    named = msgspec.structs.replace(an_alert(), runbook_url="prometheus/runbooks/DplNodeDown.md")
+
+    with_one, without = Stage().alerting(named), Stage().alerting(an_alert())
+
+    said = "What to do: <code>prometheus/runbooks/DplNodeDown.md</code>"
+    assert said in with_one.board.page("overview")
+    assert "What to do" not in without.board.page("overview")
 
 
 def test_before_the_first_check_the_page_says_that_it_asks() -> None:

@@ -1,13 +1,18 @@
 """However many alerts fire, every model keeps half of its nodes, and one that serves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpl_router.remediation.floor import Member, against
+from dpl_router.remediation.floor import Fleet, Member
 
 MODELS = ("big", "small", "tiny")
+
+
+def against(fleet: Sequence[Member], node: str) -> str | None:
+    return Fleet(fleet).against(node)
 
 
 def member(node: str, *models: str, serving: bool = True, alerted: bool = False) -> Member:
@@ -28,9 +33,11 @@ fleets = st.lists(
 def test_alerts_leave_each_model_half_of_its_nodes_and_one_that_serves(
     fleet: list[Member], data: st.DataObject
 ) -> None:
+    counted = Fleet(fleet)
     for place in data.draw(st.lists(st.integers(0, len(fleet) - 1), max_size=12)):
-        if against(fleet, fleet[place].node) is None:
+        if counted.against(fleet[place].node) is None:
             fleet[place] = replace(fleet[place], alerted=True)
+            counted.put(fleet[place])
 
     for model in MODELS:
         having = [one for one in fleet if model in one.models]

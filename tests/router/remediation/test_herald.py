@@ -106,6 +106,15 @@ async def test_a_mail_server_that_will_not_is_told(tls: bool) -> None:
         assert sink.letters == []
 
 
+@pytest.mark.parametrize("bye", [b"421 not so\r\n", b""])
+async def test_a_letter_that_was_taken_counts_whatever_quit_says(bye: bytes) -> None:
+    with MailSink() as sink:
+        sink.bye = bye
+        await Letters(mail(sink.address))(Notice(True, "s", "t"))
+
+        assert len(sink.letters) == 1
+
+
 async def test_a_password_file_that_is_gone_is_told(tmp_path: Path) -> None:
     with MailSink() as sink:
         of = Mail(parse_address(sink.address, "test"), "a@b", TO, "u", tmp_path / "gone", tls=False)

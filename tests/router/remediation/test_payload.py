@@ -60,6 +60,7 @@ def test_what_an_alert_says_is_one_line_for_people() -> None:
         (call("x"), "alerts[0]"),
         (call({**ALERT, "status": "maybe"}), "alerts[0].status"),
         (call({**ALERT, "fingerprint": "../../etc"}), "alerts[0].fingerprint"),
+        (call({**ALERT, "fingerprint": "ab\n"}), "alerts[0].fingerprint"),
         (call({**ALERT, "fingerprint": ""}), "alerts[0].fingerprint"),
         (call({**ALERT, "labels": {"node": 1}}), "alerts[0].labels[...]"),
         (call({**ALERT, "labels": {"node": "x" * 5000}}), "alerts[0].labels[...]"),

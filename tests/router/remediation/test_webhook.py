@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dpl_router.remediation.service import MOST_ON_NODE
 from dpl_router.security.keys import Role
 from dpl_router.security.new_key import new_key
 from tests.fakes.openai import FakeOpenAi
@@ -109,6 +110,30 @@ async def test_alerts_never_take_the_last_that_serves_nor_more_than_half(tmp_pat
     assert outcomes == [("a", "cordoned"), ("b", "floor"), ("c", "floor")]
     assert served <= {"b", "c"}
     assert refused == 2
+
+
+async def test_a_node_is_cordoned_by_so_many_alerts_and_the_rest_is_told_so(
+    tmp_path: Path,
+) -> None:
+    alerts = [alert("a", mark=f"{number:04x}") for number in range(MOST_ON_NODE + 3)]
+    async with fleet(tmp_path, "a", "b") as floor:
+        first, again = await floor.webhook(*alerts), await floor.webhook(*alerts)
+        cordons = (await floor.node("a"))["cordons"]
+
+    assert [said for _, said in first] == ["cordoned"] * MOST_ON_NODE + ["ignored"] * 3
+    assert [said for _, said in again] == ["renewed"] * MOST_ON_NODE + ["ignored"] * 3
+    assert len(cordons) == MOST_ON_NODE
+
+
+async def test_refusals_are_written_once_for_their_node_however_many_alerts_repeat(
+    tmp_path: Path,
+) -> None:
+    alerts = [alert("nobody", mark=f"{number:04x}") for number in range(1500)]
+    async with fleet(tmp_path, "a") as floor:
+        for _ in range(2):
+            await floor.webhook(alert("a", mark="aa"), alert("a", mark="bb"), *alerts)
+
+    assert floor.audited() == [("local", "cordon", "a"), ("local", "cordon", "nobody")]
 
 
 async def test_a_doubtful_node_serves_again_when_it_is_the_last(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """`dpl up` blames --data-dir only for what happened there, and ends with a table that is true."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dpl_router.errors import ConfigError
-from dpl_router.settings import Address
-from dpl_router.stack.plan import Setting
+from dpl_router.settings import Address, Mail, mail_settings
+from dpl_router.stack.plan import Setting, make_plan
 from dpl_router.stack.programs import Programs
 from dpl_router.stack.render import Addresses
 from dpl_router.stack.session import table, usable
@@ -33,6 +34,30 @@ def test_the_table_names_the_address_of_each_protocol(tmp_path: Path) -> None:
     assert "  OpenAI API         http://127.0.0.1:8000/v1" in rows
     assert "  Ollama, Anthropic  http://127.0.0.1:8000" in rows
     assert not any("needs a key" in row for row in rows)
+
+
+def test_the_table_tells_who_is_written_to_only_where_somebody_is(tmp_path: Path) -> None:
+    nobody = table(setting(tmp_path), None)
+    mail = Mail(Address("mail.example.org", 587), "dpl@example.org", ("you@example.org",))
+    somebody = table(replace(setting(tmp_path), mail=mail), None)
+
+    assert not any(row.startswith("  mail ") for row in nobody)
+    assert "  mail               you@example.org by mail.example.org:587" in somebody
+
+
+def test_a_mail_server_without_port_is_answered_with_one_that_has_it() -> None:
+    with pytest.raises(ConfigError, match=r"write HOST:PORT, as mail\.example\.org:587"):
+        mail_settings("mail.example.org", "a@b", "c@d", None, None, tls=True)
+
+
+def test_links_of_prometheus_and_alertmanager_lead_to_where_they_listen(tmp_path: Path) -> None:
+    programs = Programs(Path("prometheus"), None, Path("alertmanager"), None)
+    parts = make_plan(replace(setting(tmp_path), programs=programs)).parts
+    commands = {part.name: part.command for part in parts}
+
+    assert "--web.external-url=http://127.0.0.1:9090" in commands["prometheus"]
+    assert "--storage.tsdb.retention.time=30d" in commands["prometheus"]
+    assert "--web.external-url=http://127.0.0.1:9093" in commands["alertmanager"]
 
 
 def test_with_keys_the_table_marks_the_pages_that_a_plain_browser_cannot_open(

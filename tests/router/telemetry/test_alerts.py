@@ -46,6 +46,17 @@ async def test_what_is_no_list_of_alerts_is_unavailable(body: bytes) -> None:
         await alerts_of(body)
 
 
+async def test_an_alert_names_its_runbook_and_its_dashboard() -> None:
+    said = {"runbook_url": "prometheus/runbooks/A.md", "dashboard_url": "/d/a"}
+
+    named, bare = await alerts_of(
+        json.dumps([{"labels": {}, "annotations": said}, {"labels": {}}]).encode()
+    )
+
+    assert (named.runbook_url, named.dashboard_url) == ("prometheus/runbooks/A.md", "/d/a")
+    assert (bare.runbook_url, bare.dashboard_url) == ("", "")
+
+
 async def test_of_too_many_alerts_the_gravest_are_kept() -> None:
     wire = [{"labels": {"severity": "info", "alertname": f"i{n}"}} for n in range(MOST_ALERTS)]
     wire += [{"labels": {"severity": "critical", "alertname": "c"}}] * 3

@@ -242,6 +242,26 @@ def test_for_a_while_after_we_let_a_node_go_its_recorded_zero_may_be_our_own(
     assert later.eligible is False
 
 
+def test_models_of_which_a_node_tells_weights_are_known_by_our_untagged_names() -> None:
+    view = a_view()
+    view.on_check("a", Check(True, (Listed("m:latest"), Listed("n"))))
+    view.on_people({"a": PeopleSample(weights={"m:latest": "a" * 12})})
+
+    assert view.models_with_weights() == {"m"}
+
+
+def test_what_was_measured_before_our_unlock_is_not_taken_for_a_strangers_lock() -> None:
+    view, nobody = a_view(), frozenset[str]()
+    view.bar(nobody, frozenset("a"), 1.0)
+    sampled(view, 2.0, {}, exclusive=True)
+    view.bar(nobody, nobody, 3.0)
+    before = view.facts(4.0)[0]
+    sampled(view, 5.0, {}, exclusive=True)
+    after = view.facts(5.0)[0]
+
+    assert (before.exclusive, after.exclusive) == (False, True)
+
+
 def test_what_nodes_yaml_cordons_stays_so_whoever_lifts_what() -> None:
     view = a_view(Node("a", "http://h", cordoned=True))
     view.bar(frozenset("a"), frozenset(), 1.0)
