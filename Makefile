@@ -28,6 +28,7 @@ test: $(READY) $(CLIENTS:=/.ready) ## all tests, with the real programs (make te
 	  echo "the tests compile a stand-in for a GPU driver. Install a C compiler: sudo apt-get install gcc libc6-dev" >&2; exit 1; }
 	@$(BIN)/python -m tests.versions
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m tests.mutants)
 
 check: $(READY) ## format, lint, types, imports, sizes, promises between parts, generated files
 	@failed=; step() { name=$$1; shift; "$$@" || failed="$$failed $$name"; }; \
