@@ -6,11 +6,9 @@ were written here with the names and labels of real ones. node_exporter is there
 with CPU seconds that go on, and the real program.
 """
 
-import http.server
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,6 +23,7 @@ import yaml
 
 from dpl_router.stack import render
 from tests.fakes.openai import FakeOpenAi
+from tests.fakes.pages import served
 from tests.fakes.programs import ROOT
 from tests.system.alerting import answers, free_address, running, write
 from tests.system.running import eventually
@@ -77,22 +76,6 @@ nvidia_smi_utilization_gpu_ratio{uuid="00000000-0000-0000-0000-000000000000"} 0.
 }
 
 
-class Shelf(http.server.ThreadingHTTPServer):
-    """/NAME answers the page of that name."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Page)
-        self.began = time.monotonic()
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
-
-    def text(self, name: str) -> str:
-        return went_on(PAGES[name], time.monotonic() - self.began)
-
-
 def went_on(page: str, seconds: float) -> str:
     """Each CPU has worked on since."""
     shares = {"idle": 1 - BUSY, "user": BUSY}
@@ -103,33 +86,6 @@ def went_on(page: str, seconds: float) -> str:
 
     pattern = r'^(?P<series>node_cpu_seconds_total\{.*mode="(?P<mode>\w+)"\}) (?P<value>\S+)$'
     return re.sub(pattern, later, page, flags=re.MULTILINE)
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    server: Shelf
-
-    def do_GET(self) -> None:
-        body = self.server.text(self.path.strip("/")).encode()
-        self.send_response(200)
-        self.send_header("content-type", "text/plain; version=0.0.4")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def shelf() -> Iterator[Shelf]:
-    with Shelf() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +157,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     addresses = render.Addresses(free_address(), free_address(), free_address())
     facts = free_address()
     with ExitStack() as stack:
-        pages = stack.enter_context(shelf())
+        began = time.monotonic()
+        shelf = stack.enter_context(
+            served(lambda name: went_on(PAGES[name], time.monotonic() - began))
+        )
         engines = {
             "vllm": stack.enter_context(FakeOpenAi(model=SHARED)),
             "sglang": stack.enter_context(FakeOpenAi(model=SHARED)),
             "llamacpp": stack.enter_context(FakeOpenAi(model=ALONE)),
         }
         nodes: dict[str, dict[str, Any]] = {
-            kind: {"url": engine.url, "kind": kind, "metrics": {"engine": pages.url(kind)}}
+            kind: {"url": engine.url, "kind": kind, "metrics": {"engine": f"http://{shelf}/{kind}"}}
             for kind, engine in engines.items()
         }
         nodes["vllm"]["aliases"] = {"only-here": SHARED}
@@ -225,9 +184,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         listens = f"--web.listen-address={facts}"
         ready = f"http://{facts}/metrics"
         stack.enter_context(running("node_exporter", *collectors, listens, ready=ready))
-        nodes["vllm"]["metrics"]["dcgm"] = pages.url("dcgm")
-        nodes["llamacpp"]["metrics"]["node"] = pages.url("node")
-        nodes["sglang"]["metrics"] |= {"gpu": pages.url("gpu"), "node": facts}
+        nodes["vllm"]["metrics"]["dcgm"] = f"http://{shelf}/dcgm"
+        nodes["llamacpp"]["metrics"]["node"] = f"http://{shelf}/node"
+        nodes["sglang"]["metrics"] |= {"gpu": f"http://{shelf}/gpu", "node": facts}
         list_nodes(folder / "nodes.yaml", nodes)
         yield Stage(url, bare.prometheus, scores)
 

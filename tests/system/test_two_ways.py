@@ -1,8 +1,6 @@
 """One exposition, two ways: what Prometheus's rules record of it and what mode `direct` reads."""
 
-import http.server
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from dpl_router.telemetry.direct import read_exposition
 from dpl_router.telemetry.prometheus import read_facts
 from dpl_router.telemetry.queries import FACTS, selector
 from dpl_router.telemetry.sample import NodeSample
+from tests.fakes.pages import served
 from tests.fakes.programs import find_program
 from tests.system.running import ROOT, eventually
 
@@ -50,38 +49,6 @@ dpl_lock_exclusive 0
 dpl_llm_model_loaded{backend="vllm",model="a/b:c"} 1
 """,
 }
-
-
-class Exporters(http.server.ThreadingHTTPServer):
-    """/NAME answers the page of that name."""
-
-    daemon_threads = True
-
-
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body = PAGES[self.path.strip("/")].encode()
-        self.send_response(200)
-        self.send_header("content-type", "text/plain; version=0.0.4")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-@contextmanager
-def exporters() -> Iterator[str]:
-    """host:port of all pages."""
-    with Exporters(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join(5)
 
 
 @contextmanager
@@ -140,7 +107,7 @@ def facts(sample: NodeSample) -> dict[str, object]:
 
 
 def test_the_rules_and_the_direct_reading_say_the_same(tmp_path: Path) -> None:
-    with exporters() as target, prometheus(tmp_path, target) as url:
+    with served(PAGES.__getitem__) as target, prometheus(tmp_path, target) as url:
 
         def complete() -> dict[str, NodeSample]:
             """All nodes, with what the last rule of the group records."""

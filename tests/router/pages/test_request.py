@@ -20,7 +20,7 @@ async def test_an_exemplar_leads_to_what_became_of_its_request(tmp_path: Path) -
 
     assert 'request_id="one"' in metrics.text
     assert page.status_code == 200
-    for words in ("tiny", "a, only", "Ended as", "ok", "First token after"):
+    for words in ("tiny", "a (reason: only)", "Ended as", "ok", "First token after"):
         assert words in page.text
     assert "a secret" not in page.text
     assert other.status_code == 404
