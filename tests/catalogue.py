@@ -38,6 +38,7 @@ TOLD_BY = {
 """Golden page -> the word for who told it."""
 UNITS = {
     "_timestamp_seconds": "seconds since 1970",
+    "_start_time_seconds": "seconds since 1970",
     "_node_boot_time_seconds": "seconds since 1970",
     "dpl_node_time_seconds": "seconds since 1970",
     "_bytes_per_second": "bytes per second",

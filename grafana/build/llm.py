@@ -142,6 +142,12 @@ def feeling() -> list[dashboard.Panel]:
             limits=above(bound("model:dpl_slo_tpot_errors:ratio_rate5m")),
         ),
         lines(
+            "Between two pieces",
+            "From one arrival of an answer's words to the next: what a reader feels as stutter.",
+            *percentiles("dpl_router_inter_token_latency_seconds"),
+            unit=units.Seconds,
+        ),
+        lines(
             "Duration",
             "From arrival to the last byte.",
             *percentiles("dpl_router_request_duration_seconds"),
@@ -217,6 +223,38 @@ def traffic() -> list[dashboard.Panel]:
             Query(
                 "sum by (direction) (rate(dpl_router_tokens_total{@model}[$__rate_interval]))",
                 "{{direction}}",
+            ),
+            unit=units.Short,
+        ),
+        stacked(
+            "How answers ended",
+            "length: cut by a limit on tokens, the client's or the context's.",
+            Query(
+                "sum by (reason) (rate(dpl_router_finish_reasons_total{@model}[$__rate_interval]))",
+                "{{reason}}",
+            ),
+            unit=units.RequestsPerSecond,
+        ),
+        lines(
+            "Length of prompts and answers",
+            "Tokens: the median, and what one in twenty exceeds.",
+            *(
+                Query(
+                    f"histogram_quantile({share}, sum by (le) "
+                    f"(rate(dpl_router_request_{way}_tokens_bucket{{@model}}[$__rate_interval])))",
+                    f"{heading} p{share * 100:g}",
+                )
+                for way, heading in (("input", "prompt"), ("output", "answer"))
+                for share in (0.5, 0.95)
+            ),
+            unit=units.Short,
+        ),
+        lines(
+            "Tokens for nobody",
+            "Written by a node and read by no one: the client left, or another node was asked.",
+            Query(
+                "sum by (reason) (rate(dpl_router_wasted_tokens_total{@}[$__rate_interval]))",
+                "{{reason}}",
             ),
             unit=units.Short,
         ),

@@ -151,7 +151,7 @@ def programs() -> list[dashboard.Panel]:
         ),
         lines(
             "Memory",
-            "Of Prometheus and Alertmanager.",
+            "Of Prometheus, Alertmanager and routers.",
             Query("max by (job) (process_resident_memory_bytes{@})", "{{job}}"),
             unit=units.BytesIEC,
         ),

@@ -18,6 +18,7 @@ def board() -> Board:
     page.row("Nodes", *nodes())
     page.row("Leases", *leases())
     page.row("Alerts that act", *acting())
+    page.row("The program", *program())
     return page
 
 
@@ -271,5 +272,45 @@ def acting() -> list[dashboard.Panel]:
                 "{{instance}}",
             ),
             unit=units.Seconds,
+        ),
+    ]
+
+
+def program() -> list[dashboard.Panel]:
+    return [
+        lines(
+            "How late the loop wakes",
+            "All streams wait as long as it does; a long one is work on it that belongs elsewhere.",
+            *(
+                Query(
+                    f"histogram_quantile({share}, sum by (le, instance) (rate("
+                    "dpl_router_event_loop_lag_seconds_bucket{@}[$__rate_interval])))",
+                    f"{{{{instance}}}} p{share * 100:g}",
+                )
+                for share in (0.5, 0.99)
+            ),
+            unit=units.Seconds,
+            width=8,
+        ),
+        lines(
+            "Processor",
+            "CPU seconds per second; one is all that a router can use.",
+            Query(
+                'sum by (instance) (rate(process_cpu_seconds_total{@,job="dpl-router"}'
+                "[$__rate_interval]))",
+                "{{instance}}",
+            ),
+            unit=units.Short,
+            width=8,
+        ),
+        lines(
+            "Memory",
+            "Resident.",
+            Query(
+                'max by (instance) (process_resident_memory_bytes{@,job="dpl-router"})',
+                "{{instance}}",
+            ),
+            unit=units.BytesIEC,
+            width=8,
         ),
     ]

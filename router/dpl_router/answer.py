@@ -9,7 +9,8 @@ from msgspec import Struct
 from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import ClientGone, DplError
-from dpl_router.metrics import ModelMetrics, Phase
+from dpl_router.metrics import Phase
+from dpl_router.model_metrics import ModelMetrics
 from dpl_router.recent import Told
 from dpl_router.scheduling.types import Demand, Reason
 
@@ -73,7 +74,8 @@ class Answer(Struct, eq=False):
         Raises: UpstreamBroke, with the answer incomplete; ClientGone.
         """
         try:
-            await self._attempt.flow(wire, self._accounts.tell)
+            gaps = self._call.metrics.inter_token_latency
+            await self._attempt.flow(wire, self._accounts.tell, gaps)
         except DplError as error:
             self._accounts.end(self._call, self._attempt, error)
             raise

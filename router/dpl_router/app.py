@@ -26,6 +26,7 @@ from dpl_router.fleet.operate import Leases, Operating
 from dpl_router.fleet.service import Fleet
 from dpl_router.front.direct import direct
 from dpl_router.inventory.types import Inventory
+from dpl_router.lateness import Lateness
 from dpl_router.lifespan import Lifespan
 from dpl_router.metrics import RouterMetrics
 from dpl_router.models import Models
@@ -175,6 +176,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             review.run,
             dead_man.run,
             Herald(dead_man, ways_of(settings)).run,
+            Lateness(metrics.loop_late).run,
         ),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
     )

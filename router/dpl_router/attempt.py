@@ -21,8 +21,9 @@ from dpl_router.errors import (
     UpstreamUnreachable,
 )
 from dpl_router.loose_json import ODD
-from dpl_router.metrics import Ended, RetryReason
+from dpl_router.model_metrics import Ended, RetryReason
 from dpl_router.scheduling.types import Candidate, Demand, Failure, Outcome, OutcomeKind
+from dpl_router.tallies import Buckets
 from dpl_router.upstreams.base import Decoder, Head
 from dpl_router.upstreams.calls import unreadable
 from dpl_router.upstreams.clients import NodeClient
@@ -191,22 +192,25 @@ class Attempt:
             pieces += more
         return pieces
 
-    async def flow(self, wire: Wire, heard: Callable[["Attempt"], None]) -> None:
+    async def flow(self, wire: Wire, heard: Callable[["Attempt"], None], gaps: Buckets) -> None:
         """Pass on what follows the moment it comes, until `Done`; nobody is woken for an event.
 
-        `heard` is called when some time has passed. Raises: UpstreamBroke, ClientGone.
+        `heard` is called when some time has passed; `gaps` observes the seconds between two
+        arrivals. Raises: UpstreamBroke, ClientGone.
         """
         decoder = self._decoder
         assert decoder is not None
-        write, monotonic = wire.write, time.monotonic
+        write, monotonic, observe = wire.write, time.monotonic, gaps.observe
 
         def pour(pieces: Sequence[Piece]) -> None:
             if len(pieces) == 1 and isinstance(event := pieces[0][0], Delta):  # nearly always
                 self.tokens += event.events
-                self.last_at = monotonic()
+                now = monotonic()
+                observe(now - self.last_at)
+                self.last_at = now
                 out = pieces[0][1]
             else:
-                self._count(pieces)
+                self._heard(pieces, gaps)
                 out = joined(pieces)
                 if self.failed is not None:
                     raise written(wire, out, self.failed)
@@ -224,6 +228,12 @@ class Attempt:
             pour(self._end(decoder))
         if self.failed is not None:
             raise self.failed
+
+    def _heard(self, pieces: Sequence[Piece], gaps: Buckets) -> None:
+        tokens, before = self.tokens, self.last_at
+        self._count(pieces)
+        if self.tokens > tokens:  # more than the end
+            gaps.observe(self.last_at - before)
 
     def _count(self, pieces: Sequence[Piece]) -> None:
         self.last_at = time.monotonic()

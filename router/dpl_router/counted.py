@@ -1,10 +1,17 @@
 """What an answer that has ended adds to the page of metrics."""
 
+from collections.abc import Mapping
+from typing import get_args
+
 from dpl_router.attempt import Attempt
 from dpl_router.conversation import ChatRequest, Usage
-from dpl_router.metrics import ModelMetrics, RouterMetrics
+from dpl_router.metrics import RouterMetrics
+from dpl_router.model_metrics import Finish, ModelMetrics
 from dpl_router.scheduling.speed import LOAD_NOTICED
 from dpl_router.telemetry.reloads import Reloads
+
+FINISHES: Mapping[str, Finish] = {word: word for word in get_args(Finish)}
+"""A node may end an answer with any word, and words of others are no labels."""
 
 
 class Counted:
@@ -23,6 +30,8 @@ class Counted:
             pair = self._metrics.node_model(attempt.node.name, attempt.model)
             pair.output_tokens.inc(tokens)
             pair.decode_seconds.inc(seconds)
+        if done is not None and done.finish is not None:
+            metrics.finishes[FINISHES.get(done.finish, "other")].value += 1
         if usage is not None:
             self._usage(metrics, usage, attempt)
         timings = done.timings if done is not None else None
@@ -36,7 +45,9 @@ class Counted:
             self._metrics.node_model(attempt.node.name, attempt.model).prompt_truncated.inc()
         if usage.prompt_tokens and usage.prompt_tokens > 0:
             metrics.input_tokens.value += usage.prompt_tokens
+            metrics.prompt_sizes.observe(usage.prompt_tokens)
         if usage.completion_tokens and usage.completion_tokens > 0:
             metrics.output_tokens.value += usage.completion_tokens
+            metrics.answer_sizes.observe(usage.completion_tokens)
         if usage.cached_tokens:
             metrics.cached_tokens.inc(usage.cached_tokens)

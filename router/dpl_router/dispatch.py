@@ -27,7 +27,8 @@ from dpl_router.conversation import ChatRequest
 from dpl_router.counted import Counted
 from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, ModelUnknown, Unavailable
 from dpl_router.inventory.types import Timeouts
-from dpl_router.metrics import Route, RouterMetrics
+from dpl_router.metrics import RouterMetrics
+from dpl_router.model_metrics import Route
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.recent import Recent
 from dpl_router.refusals import refused, stopping
@@ -303,6 +304,7 @@ class Dispatcher:
         call.demand = demand
         call.last_error = call.last_error if ours else error
         call.metrics.retries[why].inc()
+        self._metrics.wasted_tokens["retried"].inc(attempt.tokens)
 
     def _count_begun(self, call: Call, attempt: Attempt, decision: Decision) -> None:
         """Once for each call; a plain answer's first token leaves with its last."""
@@ -374,6 +376,8 @@ class Dispatcher:
             metrics.last_event.value = time.time()
         else:
             metrics.ended[ended(error)].value += 1
+            if isinstance(error, ClientGone):
+                self._metrics.wasted_tokens["cancelled"].inc(attempt.tokens)
         if outcome.failure is CUT:
             metrics.streams_truncated.inc()
         if self._turns.waiting:

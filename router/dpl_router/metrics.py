@@ -8,25 +8,24 @@ What clients write is no label: see `RouterMetrics.model`.
 
 import platform
 from collections.abc import Collection, Iterable, Mapping
-from typing import Generic, Literal, TypeVar, get_args
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Enum, Info
+from prometheus_client import CollectorRegistry, Enum, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from dpl_router import __version__
 from dpl_router.action_metrics import ActionMetrics
-from dpl_router.scheduling.types import Reason, Rejection
-from dpl_router.tallies import Count, Family, Level, Page, Sum
+from dpl_router.model_metrics import Ended, ModelFamilies, ModelMetrics, Route
+from dpl_router.tallies import ByWord, Count, Family, Level, Page, Sum
 
-Route = Literal["chat", "generate", "completions", "embeddings", "passthrough", "batch"]
-Ended = Literal["ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"]
-RetryReason = Literal["connect", "status", "timeout", "lock_conflict", "stream_cut"]
 Phase = Literal["queue", "prefill", "decode"]
 LeaseAnswer = Literal["granted", "conflict", "error"]
 RenewalAnswer = Literal["renewed", "lost", "error"]
 PollFailure = Literal["timeout", "connect", "status", "empty"]
 ProxyOutcome = Literal["ok", "client_error", "upstream_error", "timeout"]
 Mode = Literal["promql", "direct", "blind"]
+Waste = Literal["cancelled", "retried"]
+"""Why nobody read what a node had written: the client left; another node was asked instead."""
 LoadCause = Literal["cold", "context", "evicted", "expired", "lost"]
 """Why a model was loaded for a request: it never was there; with another context; another model
 drove it out; nobody used it for long; it was there at the last look."""
@@ -35,105 +34,9 @@ OTHER = "other"
 NAMED_MODELS = 80
 MODELS_WITH_HISTOGRAMS = 10
 
-# The bounds of the service objectives (2 s, 0.2 s) must be bounds of a bucket.
-FIRST_TOKEN = (0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 15, 20, 30, 60, 120)
-PER_TOKEN = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
-WHOLE_REQUEST = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600, 1800)
 DECISION = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
+LATE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 CONTROL_CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
-
-LONGEST_EXEMPLAR = 128 - len("request_id")  # OpenMetrics allows 128 characters, name and value
-
-Word = TypeVar("Word", bound=str)
-
-
-class ByWord(dict[Word, Count], Generic[Word]):
-    """The counters of one family by its last label, which is a word of a closed set."""
-
-    def __init__(self, family: Family[Count], *fixed: str) -> None:
-        super().__init__()
-        self._family = family
-        self._fixed = fixed
-
-    def __missing__(self, word: Word) -> Count:
-        child = self[word] = self._family.labels(*self._fixed, word)
-        return child
-
-    def from_the_start(self, words: Iterable[Word]) -> "ByWord[Word]":
-        """Every series exists at 0, so that its first event is an increase."""
-        for word in words:
-            self[word]  # makes it
-        return self
-
-
-class ModelFamilies:
-    """What is told per model, under the name that the client used."""
-
-    def __init__(self, page: Page) -> None:
-        self.requests = page.counts(
-            "dpl_router_requests_total", "Finished requests.", ["model", "route", "outcome"]
-        )
-        self.in_flight = page.levels(
-            "dpl_router_requests_in_flight", "Open requests.", ["model", "route"]
-        )
-        self.duration = page.buckets(
-            "dpl_router_request_duration_seconds", "Arrival to last byte.", ["model"], WHOLE_REQUEST
-        )
-        self.first_token = page.buckets(
-            "dpl_router_time_to_first_token_seconds",
-            "Arrival to first token sent.",
-            ["model"],
-            FIRST_TOKEN,
-        )
-        self.per_token = page.buckets(
-            "dpl_router_time_per_output_token_seconds",
-            "First to last token over the tokens after the first, once per request.",
-            ["model"],
-            PER_TOKEN,
-        )
-        self.queue_wait = page.buckets(
-            "dpl_router_queue_wait_seconds", "Wait for a node.", ["model"], FIRST_TOKEN
-        )
-        self.tokens = page.counts(
-            "dpl_router_tokens_total", "Tokens as the server reported.", ["model", "direction"]
-        )
-        self.decisions = page.counts(
-            "dpl_router_scheduling_decisions_total", "Why that node.", ["model", "reason"]
-        )
-        self.rejections = page.counts(
-            "dpl_router_scheduling_rejections_total", "Why no node.", ["model", "reason"]
-        )
-        self.retries = page.counts(
-            "dpl_router_retries_total", "Retries before the first byte.", ["model", "reason"]
-        )
-        self.queue_depth = page.levels("dpl_router_queue_depth", "Waiting requests.", ["model"])
-        self.queue_limit = page.levels("dpl_router_queue_limit", "Places in the queue.", ["model"])
-
-
-class ModelMetrics:
-    """One (model, route): what a request counts. Times are seconds."""
-
-    def __init__(self, of: ModelFamilies, model: str, route: Route, histograms: str) -> None:
-        self.ended = ByWord[Ended](of.requests, model, route).from_the_start(get_args(Ended))
-        self.in_flight = of.in_flight.labels(model, route)
-        self.duration = of.duration.labels(histograms)
-        self.time_to_first_token = of.first_token.labels(histograms)
-        self.time_per_output_token = of.per_token.labels(histograms)
-        self.queue_wait = of.queue_wait.labels(histograms)
-        self.input_tokens = of.tokens.labels(model, "input")
-        self.output_tokens = of.tokens.labels(model, "output")
-        self.cached_tokens = of.tokens.labels(model, "cached")
-        self.decisions = ByWord[Reason](of.decisions, model)
-        self.rejections = ByWord[Rejection](of.rejections, model)
-        self.retries = ByWord[RetryReason](of.retries, model)
-
-    def first_token(self, seconds: float, request_id: str) -> bool:
-        """Whether `request_id` became an exemplar; it is none where it is longer than OpenMetrics
-        allows."""
-        if len(request_id) <= LONGEST_EXEMPLAR:
-            return self.time_to_first_token.observe_request(seconds, request_id)
-        self.time_to_first_token.observe(seconds)
-        return False
 
 
 class NodeFamilies:
@@ -288,6 +191,14 @@ class RouterMetrics:
         self.client_left = ByWord[Phase](
             page.counts("dpl_router_client_disconnects_total", "The client left.", ["phase"])
         ).from_the_start(get_args(Phase))
+        self.wasted_tokens = ByWord[Waste](
+            page.counts(
+                "dpl_router_wasted_tokens_total", "Tokens written and read by nobody.", ["reason"]
+            )
+        ).from_the_start(get_args(Waste))
+        self.loop_late = page.buckets(
+            "dpl_router_event_loop_lag_seconds", "How late the loop woke.", (), LATE
+        ).labels()
         self.promql_proxy = ByWord[ProxyOutcome](
             page.counts("dpl_router_promql_proxy_requests_total", "Proxied queries.", ["outcome"])
         ).from_the_start(get_args(ProxyOutcome))
@@ -296,6 +207,7 @@ class RouterMetrics:
             "0 while a bad nodes.yaml is refused and the old one kept.",
         )
         self.config_reloaded.set(1)
+        ProcessCollector(registry=registry)  # Linux; elsewhere it tells nothing
         Info("dpl_router_build", "Which router this is.", registry=registry).info(
             {"version": __version__, "python": platform.python_version()}
         )

@@ -129,6 +129,7 @@ class Buckets:
 
 
 Kept = TypeVar("Kept", bound=Tally)
+Word = TypeVar("Word", bound=str)
 
 
 class Family(Collector, Generic[Kept]):
@@ -179,6 +180,25 @@ class Family(Collector, Generic[Kept]):
                 for sample in kept.samples()
             ]
         yield metric
+
+
+class ByWord(dict[Word, Count], Generic[Word]):
+    """The counters of one family by its last label, which is a word of a closed set."""
+
+    def __init__(self, family: Family[Count], *fixed: str) -> None:
+        super().__init__()
+        self._family = family
+        self._fixed = fixed
+
+    def __missing__(self, word: Word) -> Count:
+        child = self[word] = self._family.labels(*self._fixed, word)
+        return child
+
+    def from_the_start(self, words: Iterable[Word]) -> "ByWord[Word]":
+        """Every series exists at 0, so that its first event is an increase."""
+        for word in words:
+            self[word]  # makes it
+        return self
 
 
 class Page:

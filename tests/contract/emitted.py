@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from dpl_exporter.app import Exporter, create_app
 from dpl_exporter.collectors import COLLECTORS
 from dpl_exporter.settings import load
-from dpl_router.metrics import LoadCause, RetryReason, Route, RouterMetrics
+from dpl_router.metrics import LoadCause, RouterMetrics
+from dpl_router.model_metrics import Finish, RetryReason, Route
 from dpl_router.scheduling.types import Reason, Rejection
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
@@ -53,6 +54,7 @@ def router_registry() -> CollectorRegistry:
         handle.decisions.from_the_start(Reason)
         handle.rejections.from_the_start(Rejection)
         handle.retries.from_the_start(get_args(RetryReason))
+        handle.finishes.from_the_start(get_args(Finish))
     metrics.show_book({("n", "m"): 1}, circuits={"n": 0}, queues={"m": (0, 1)})
     metrics.view.query_seconds.labels("facts").observe(0.01)
     return registry

@@ -19,6 +19,12 @@ PARTS = ("_bucket", "_count", "_sum")
 NOT_BASE = re.compile(
     r"_(milliseconds|ms|us|ns|minutes|hours|days|kb|kib|mb|mib|gb|gib|mhz|ghz|percent|pct|kwh|mw|age)(_|$)"
 )
+OF_A_PROCESS = {
+    *("process_cpu_seconds_total", "process_max_fds", "process_open_fds"),
+    *("process_resident_memory_bytes", "process_start_time_seconds"),
+    "process_virtual_memory_bytes",
+}
+"""Every client library of Prometheus tells these."""
 RESERVED = {"job", "instance", "cluster", "le", "quantile", "type", "__name__"}
 
 
@@ -78,7 +84,8 @@ def flaws(entry: Entry) -> list[str]:
     """What is wrong with how it is named, labelled and explained."""
     name, labels = entry.name, entry.labels.keys()
     rules = {
-        "its name is not dpl_ and small words": re.fullmatch(r"dpl(_[a-z0-9]+){2,}", name),
+        "its name is not dpl_ and small words": re.fullmatch(r"dpl(_[a-z0-9]+){2,}", name)
+        or name in OF_A_PROCESS,
         "counters, and only they, end in _total": (entry.kind == "counter")
         == name.endswith("_total"),
         "_bucket, _count and _sum are the library's": not name.endswith(PARTS),

@@ -24,7 +24,6 @@ PROVISIONING = ROOT / "grafana" / "provisioning"
 PROMETHEUS: Mapping[str, frozenset[str]] = {
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "scope", *ON_A_NODE, "gpu"}),
     "ALERTS_FOR_STATE": frozenset({"alertname", "severity", "scope", *ON_A_NODE, "gpu"}),
-    "process_resident_memory_bytes": SCRAPE,
 }
 """What it writes itself, beside what the contract's test knows."""
 NOT_HERE: Mapping[str, frozenset[str]] = {"dpl_node_network_speed_bytes": ON_A_NODE | {"device"}}

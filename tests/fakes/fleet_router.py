@@ -5,7 +5,8 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry
 
-from dpl_router.metrics import LoadCause, RetryReason, RouterMetrics
+from dpl_router.metrics import LoadCause, RouterMetrics
+from dpl_router.model_metrics import Finish, RetryReason
 from dpl_router.scheduling.types import Reason, Rejection
 from tests.fakes.fleet_laws import Labels, Law, LawOf, Page, Wave, fixed, of_histogram
 from tests.fakes.fleet_nodes import MODELS, Box
@@ -21,6 +22,7 @@ MEDIANS = {
     "dpl_router_request_output_tokens": 180.0,
     "dpl_router_lock_acquire_seconds": 0.012,
     "dpl_router_scheduling_duration_seconds": 0.0002,
+    "dpl_router_event_loop_lag_seconds": 0.0008,
     "dpl_router_prometheus_query_duration_seconds": 0.03,
 }
 OUTCOMES = {
@@ -34,9 +36,13 @@ OUTCOMES = {
 """Shares; what is not served stays within the objective of 99.5 %."""
 DIRECTIONS = {"input": 3.5, "output": 1.0, "cached": 1.2, "reasoning": 0.3}
 """To a token of output."""
+WASTED = {"cancelled": 0.6, "retried": 0.02}
 WORDS = {
     "cheapest": 0.6,
     "warm": 0.3,
+    "stop": 0.93,
+    "length": 0.05,
+    "tool_calls": 0.02,
     "affinity": 0.05,
     "connect": 0.004,
     "status": 0.003,
@@ -73,6 +79,8 @@ def seen_everything(boxes: Sequence[Box]) -> RouterMetrics:
             handle.rejections[rejection]
         for retry in get_args(RetryReason):
             handle.retries[retry]
+        for finish in get_args(Finish):
+            handle.finishes[finish]
     metrics.model(MODELS[-1].name, "embeddings")
     for box in boxes:
         for cause in get_args(LoadCause):
@@ -133,6 +141,10 @@ def _of_fleet(name: str, labels: Labels, answers: Wave) -> Law | None:
         return lambda t: round(answers.now(t) * 6)
     if name == "dpl_router_requests_total":
         return answers.scaled(OUTCOMES[labels["outcome"]]).total
+    if name.startswith("process_"):
+        return _of_process(name)
+    if name == "dpl_router_wasted_tokens_total":
+        return answers.scaled(TOKENS_OF_AN_ANSWER * WASTED[labels["reason"]]).total
     if name == "dpl_router_tokens_total":
         return answers.scaled(TOKENS_OF_AN_ANSWER * DIRECTIONS[labels["direction"]]).total
     if name.endswith("_total"):
@@ -142,6 +154,15 @@ def _of_fleet(name: str, labels: Labels, answers: Wave) -> Law | None:
 
 
 GOOD = frozenset({"granted", "renewed", "ok"})
+
+
+def _of_process(name: str) -> Law | None:
+    """None for what does not move."""
+    if name == "process_cpu_seconds_total":
+        return Wave(0.2, 0.1).total
+    if name == "process_resident_memory_bytes":
+        return Wave(9e7, 4e6, 600).now
+    return None
 
 
 def _of_node(name: str, labels: Labels, box: Box, answers: Wave) -> Law | None:

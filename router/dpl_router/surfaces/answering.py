@@ -15,7 +15,7 @@ from dpl_router.attempt import Gone, Wire, joined
 from dpl_router.conversation import ChatRequest
 from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import ClientGone, DplError, NotFound, UpstreamRefused
-from dpl_router.metrics import Route
+from dpl_router.model_metrics import Route
 from dpl_router.security.guards import identity_of
 from dpl_router.surfaces.relay import (
     STREAM_HEADERS,

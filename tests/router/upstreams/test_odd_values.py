@@ -11,6 +11,7 @@ import pytest
 from dpl_router.attempt import Attempt
 from dpl_router.conversation import Api, ChatRequest, Delta, Done, Event, Failed, Piece
 from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.tallies import Buckets
 from dpl_router.upstreams.base import Decoder, Dialect, Head
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
 from dpl_router.upstreams.ollama import OllamaDialect
@@ -296,6 +297,6 @@ async def test_an_end_without_its_last_word_is_told_and_nothing_empty_is_written
 
     with pytest.raises(UpstreamBroke, match="last word"):
         async with asyncio.timeout(5):
-            await attempt.flow(cast(Any, wire), lambda _: None)
+            await attempt.flow(cast(Any, wire), lambda _: None, Buckets(()))
 
     assert wire.data == []
