@@ -133,6 +133,7 @@ def feeling() -> list[dashboard.Panel]:
             "sum by (le) "
             "(increase(dpl_router_time_to_first_token_seconds_bucket{@model}[$__rate_interval]))",
             unit=units.Seconds,
+            width=16,
         ),
         lines(
             "Time per output token",
