@@ -14,6 +14,9 @@ from dpl_router.telemetry.alerts import Alert
 from dpl_router.telemetry.view import FleetView
 
 CLOCK_STEP = 2.0
+SETTLE_SECONDS = 20.0
+"""What was never heard of since the router's start is only missed after that long: it may be
+starting as well, and a first scrape and a first rule take an interval each."""
 
 RANK = {"ready": 0, "busy": 0, "cordoned": 1, "locked": 1, "failing": 2, "offline": 3}
 """Ready and busy count alike, or rows would jump with every request."""
@@ -63,7 +66,14 @@ class Scenery:
     """Makes scenes. Reads cached views only: at once, also with everything else dead."""
 
     def __init__(
-        self, fleet: Fleet, view: FleetView, watch: AlertWatch, dead_man: DeadMan, *, promql: bool
+        self,
+        fleet: Fleet,
+        view: FleetView,
+        watch: AlertWatch,
+        dead_man: DeadMan,
+        *,
+        promql: bool,
+        settle: float = SETTLE_SECONDS,
     ) -> None:
         """`promql`: a Prometheus is configured."""
         self._fleet = fleet
@@ -71,11 +81,15 @@ class Scenery:
         self._watch = watch
         self._dead_man = dead_man
         self._promql = promql
+        self._settled = time.monotonic() + settle
+        self._had_facts = False
+        """Of Prometheus, at any time."""
         self._offset = time.time() - time.monotonic()
 
     def now(self) -> Scene:
         starting = not self._view.asked_all()
-        prometheus, alertmanager = self._prometheus(starting), self._alertmanager()
+        settling = time.monotonic() < self._settled
+        prometheus, alertmanager = self._prometheus(settling), self._alertmanager(settling)
         watch = self._watch
         return Scene(
             starting=starting,
@@ -104,19 +118,20 @@ class Scenery:
         as_of = self._wall(now - status.age) if old and status.age is not None else None
         return NodeRow(status, alerts.get(status.name, 0), as_of)
 
-    def _prometheus(self, starting: bool) -> Health:
+    def _prometheus(self, settling: bool) -> Health:
         if not self._promql:
             return "none"
         if self._view.mode == "promql":
+            self._had_facts = True
             return "ok"
-        return "starting" if starting else "down"
+        return "starting" if settling and not self._had_facts else "down"
 
-    def _alertmanager(self) -> Health:
+    def _alertmanager(self, settling: bool) -> Health:
         if not self._watch.configured:
             return "none"
-        if self._watch.problem is not None:
-            return "down"
-        return "ok" if self._watch.read_at is not None else "starting"
+        if self._watch.problem is None:
+            return "ok" if self._watch.read_at is not None else "starting"
+        return "starting" if settling and self._watch.read_at is None else "down"
 
     def _banners(self, prometheus: Health, alertmanager: Health) -> list[Banner]:
         banners = []

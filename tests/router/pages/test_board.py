@@ -34,6 +34,7 @@ class Stage:
     names: Sequence[str] = ("a", "b")
     promql: bool = False
     watch: AlertWatch = field(default_factory=lambda: AlertWatch(None))
+    settle: float = 0.0
 
     def __post_init__(self) -> None:
         metrics = RouterMetrics(CollectorRegistry())
@@ -46,7 +47,9 @@ class Stage:
         self.cordons = Cordons()
         self.lock: Lock | None = None
         fleet = Fleet(self.view, core, self.cordons.on, lambda _: self.lock)
-        scenery = Scenery(fleet, self.view, self.watch, self.dead_man, promql=self.promql)
+        scenery = Scenery(
+            fleet, self.view, self.watch, self.dead_man, promql=self.promql, settle=self.settle
+        )
         self.board = Board(scenery, make_engine())
 
     def checked(self, *models: str, ok: bool = True) -> "Stage":
@@ -293,3 +296,24 @@ def test_fifty_nodes_fit_the_page_weight() -> None:
     stage = Stage(names=names).checked("a", "b", "c").sampled("promql", load=0.1, memory=0.2)
 
     assert len(stage.board.page("overview").encode()) < 100_000
+
+
+def test_what_may_be_starting_beside_the_router_is_not_missed_at_once() -> None:
+    def page(settle: float) -> str:
+        stage = Stage(promql=True, settle=settle).checked("tiny").sampled("direct")
+        stage.watch.configured, stage.watch.problem = True, "connection refused"
+        return stage.board.page("overview")
+
+    assert "no fresh facts" not in page(60) and "does not answer" not in page(60)
+    assert "no fresh facts" in page(0) and "does not answer" in page(0)
+
+
+def test_what_went_away_is_missed_at_once() -> None:
+    stage = Stage(promql=True, settle=60).checked("tiny").sampled("promql")
+    stage.alerting().board.page("overview")
+    time.sleep(KEEP_SECONDS + 0.05)
+    stage.sampled("direct").alerting(problem="connection refused")
+    page = stage.board.page("overview")
+
+    assert "no fresh facts" in page
+    assert "does not answer" in page

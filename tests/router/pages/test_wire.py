@@ -16,6 +16,7 @@ import yaml
 
 from dpl_router.pages.assets import Assets
 from dpl_router.pages.live import MOST_VIEWERS
+from dpl_router.pages.scene import SETTLE_SECONDS
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Running, running_router, until, write_nodes
 from tests.router.pages.stage import alert, alertmanager, answering
@@ -259,7 +260,7 @@ async def test_a_dead_alertmanager_shows_as_a_banner_and_the_page_comes_at_once(
                 page = await client.get("/", headers=PAGE)
                 return "Alertmanager does not answer" in page.text
 
-            await until(banner, 8)
+            await until(banner, SETTLE_SECONDS + 8)
             page = await client.get("/", headers=PAGE)
 
     assert "has not answered yet" in page.text
