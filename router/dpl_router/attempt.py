@@ -23,7 +23,7 @@ from dpl_router.errors import (
 from dpl_router.loose_json import ODD
 from dpl_router.model_metrics import Ended, RetryReason
 from dpl_router.scheduling.types import Candidate, Demand, Failure, Outcome, OutcomeKind
-from dpl_router.tallies import Buckets
+from dpl_router.tallies import Observer
 from dpl_router.upstreams.base import Decoder, Head
 from dpl_router.upstreams.calls import unreadable
 from dpl_router.upstreams.clients import NodeClient
@@ -130,6 +130,9 @@ class Attempt:
         except ODD as error:
             raise self._fit(unreadable(error)) from error
         pieces = self._here(self._decoder) or await self.next()
+        if (failed := self.failed) is not None:  # nothing has left: another node may be asked
+            cut = isinstance(failed, UpstreamBroke)
+            raise UpstreamRefused(failed.message, 200) if cut else failed
         self.first_at = self.last_at
         return pieces
 
@@ -192,7 +195,7 @@ class Attempt:
             pieces += more
         return pieces
 
-    async def flow(self, wire: Wire, heard: Callable[["Attempt"], None], gaps: Buckets) -> None:
+    async def flow(self, wire: Wire, heard: Callable[["Attempt"], None], gaps: Observer) -> None:
         """Pass on what follows the moment it comes, until `Done`; nobody is woken for an event.
 
         `heard` is called when some time has passed; `gaps` observes the seconds between two
@@ -229,7 +232,7 @@ class Attempt:
         if self.failed is not None:
             raise self.failed
 
-    def _heard(self, pieces: Sequence[Piece], gaps: Buckets) -> None:
+    def _heard(self, pieces: Sequence[Piece], gaps: Observer) -> None:
         tokens, before = self.tokens, self.last_at
         self._count(pieces)
         if self.tokens > tokens:  # more than the end

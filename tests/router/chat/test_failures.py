@@ -172,9 +172,11 @@ async def test_what_one_kind_of_node_has_no_words_for_goes_to_the_other(tmp_path
 
 
 @asynccontextmanager
-async def node_that_says(last: bytes) -> AsyncIterator[str]:
-    """Its url: it lists `tiny`, and says a word and `last` in one packet, then nothing more."""
+async def node_that_says(last: bytes, after: float = 0.0) -> AsyncIterator[str]:
+    """Its url: it lists `tiny`, says two words, the second with `last` in one packet `after` so
+    many seconds, then nothing more."""
     word = b'data: {"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}'
+    more = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"lo"}}]}'
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
@@ -182,8 +184,14 @@ async def node_that_says(last: bytes) -> AsyncIterator[str]:
             while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET"):
                 models = b'{"data":[{"id":"tiny","owned_by":"vllm"}]}'
                 writer.write(lines % (b"application/json", len(models), models))
-            said = word + b"\n\n" + last + b"\n\n"
-            writer.write(lines % (b"text/event-stream", len(said) + 1, said))
+            first, second = word + b"\n\n", more + b"\n\n" + last + b"\n\n"
+            size = len(first) + len(second) + 1
+            if after:
+                writer.write(lines % (b"text/event-stream", size, first))
+                await asyncio.sleep(after)
+                writer.write(second)
+            else:
+                writer.write(lines % (b"text/event-stream", size, first + second))
             await reader.readuntil(b"there is no such thing")
         writer.close()
 
@@ -194,26 +202,52 @@ async def node_that_says(last: bytes) -> AsyncIterator[str]:
         server.close()
 
 
-@pytest.mark.parametrize(
-    ("last", "told"),
-    [
-        (b'data: {"error":{"message":"boom"}}', "boom"),
-        (b'data: {"error":{"message":"boom","code":1e999}}', "boom"),
-        (b"data: nonsense", "no chat chunk"),
-    ],
-)
+LAST = [
+    (b'data: {"error":{"message":"boom"}}', "boom"),
+    (b'data: {"error":{"message":"boom","code":1e999}}', "boom"),
+    (b"data: nonsense", "no chat chunk"),
+]
+"""What ends an answer, and what the client reads of it."""
+
+
+@pytest.mark.parametrize(("last", "told"), LAST)
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
 async def test_an_error_that_comes_with_a_word_is_told_behind_it_at_once(
     tmp_path: Path, path: str, last: bytes, told: str
 ) -> None:
     """The node may leave the connection open and say nothing more."""
-    async with node_that_says(last) as url:
+    async with node_that_says(last, after=0.2) as url:
         nodes: dict[str, Node] = {"a": {"url": url, "kind": "openai"}}
         async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
             async with asyncio.timeout(10):
                 answer = await client.post(path, json=body(stream=True))
 
     assert answer.status_code == 200
-    assert 0 < answer.text.index("Hel") < answer.text.index(told)
+    assert 0 < answer.text.index("Hel") < answer.text.index("lo") < answer.text.index(told)
     assert "[DONE]" not in answer.text
     assert '"done":true' not in answer.text
+
+
+@pytest.mark.parametrize(("last", "told"), LAST)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+async def test_an_error_among_the_first_words_is_another_nodes_turn(
+    tmp_path: Path, path: str, last: bytes, told: str
+) -> None:
+    with FakeOpenAi() as good:
+        async with node_that_says(last) as url:
+            nodes: dict[str, Node] = {"a": {"url": url, "kind": "openai"}}
+            async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+                alone = await client.post(path, json=body(stream=True))
+            nodes["good"] = good.url
+            (tmp_path / "two").mkdir()
+            async with (
+                running_router(nodes, folder=tmp_path / "two") as router,
+                router.client() as client,
+            ):
+                two = [await client.post(path, json=body(stream=True)) for _ in range(4)]
+
+    assert alone.status_code == 502
+    assert told in alone.text
+    assert {answer.status_code for answer in two} == {200}
+    assert {answer.headers["x-dpl-node"] for answer in two} == {"good"}
+    assert not any('"Hel"' in answer.text for answer in two)
