@@ -94,7 +94,7 @@ def counting(metrics: RouterMetrics, count: int) -> float:
         node.ended["ok"].inc()
         model.in_flight.dec()
         model.ended["ok"].inc()
-        model.duration.observe(4.2)
+        model.durations["ok"].observe(4.2)
         model.time_per_output_token.observe(0.03)
         pair = metrics.node_model("node-0", "chat")
         pair.output_tokens.inc(120)

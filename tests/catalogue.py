@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client import Metric, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dpl_exporter.collectors.memory import Memory, MemoryCollector
 from dpl_exporter.collectors.network import Device, NetworkCollector
 from dpl_exporter.collectors.temperature import TemperatureCollector
-from tests.contract.emitted import golden_pages, router_registry
+from tests.contract.emitted import golden_pages, otel_registry, router_registry
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 ALL, ELSEWHERE = "all", "elsewhere"
@@ -50,6 +50,7 @@ UNITS = {
     "_celsius": "°C",
     "_hertz": "hertz",
     "_tokens": "tokens",
+    "_token_usage": "tokens",
     "_ratio": "0 to 1",
 }
 """End of a name, without `_total` -> unit."""
@@ -64,6 +65,7 @@ BUCKET = "le"
 CLOSED = {
     *("action", "bound", "cause", "direction", "domain", "dpl_router_scheduling_mode", "kind"),
     *("mode", "outcome", "phase", "reason", "resource", "result", "route", "severity", "source"),
+    *("error_type", "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_token_type"),
 }
 """Labels whose words are few and known; those of a machine's devices and models are not told."""
 NOT_BY_ALL = ("dpl_gpu_", "dpl_llm_")
@@ -74,6 +76,7 @@ Written by `make render` from the pages of real programs; do not edit. What a ma
 does not tell is absent, never 0. Prometheus adds `node` to all of an exporter's series. The series
 that rules record from these stand in `prometheus/rules`.
 """
+OTEL = "OpenTelemetry's names, beside ours with `--metrics.otel-names`"
 
 
 @dataclass(slots=True)
@@ -134,7 +137,15 @@ def elsewhere() -> Sequence[Metric]:
 
 
 def router_entries() -> dict[str, Entry]:
-    page = generate_latest(router_registry()).decode()
+    return told_of(router_registry())
+
+
+def otel_entries() -> dict[str, Entry]:
+    return told_of(otel_registry())
+
+
+def told_of(registry: CollectorRegistry) -> dict[str, Entry]:
+    page = generate_latest(registry).decode()
     return entries({"router": text_string_to_metric_families(page)})
 
 
@@ -147,7 +158,8 @@ def rendered() -> str:
         column = told_by if prefix in NOT_BY_ALL else None
         parts += [f"\n### {title}\n\n", *table(here, column)]
     parts.append("\n## Router (port 8000)\n")
-    for title, room in router_rooms(router.values()).items():
+    otel = {OTEL: [one for _, one in sorted(otel_entries().items())]}
+    for title, room in {**router_rooms(router.values()), **otel}.items():
         parts += [f"\n### {title}\n\n", *table(room, None)]
     return "".join(parts)
 
@@ -182,7 +194,7 @@ def table(room: Iterable[Entry], last: Callable[[Entry], str] | None) -> Iterato
 
 def worded(label: str, values: Iterable[str]) -> str:
     """A label, with its words where they are a closed set."""
-    words = f" ({', '.join(sorted(values))})" if label in CLOSED else ""
+    words = f" ({', '.join(sorted(filter(None, values)))})" if label in CLOSED else ""
     return f"`{label}`{words}"
 
 

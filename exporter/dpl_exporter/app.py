@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from prometheus_client.exposition import choose_encoder
 
 from dpl_exporter.addresses import is_loopback
-from dpl_exporter.collectors import BACKENDS, COLLECTORS, Parts
+from dpl_exporter.collectors import BACKENDS, Parts, made
 from dpl_exporter.collectors.base import merged
 from dpl_exporter.collectors.llm import LlmCollector
 from dpl_exporter.collectors.llm_process import LlmProcesses
@@ -128,6 +128,5 @@ def create_app(settings: Settings) -> Exporter:
         monotonic=time.monotonic,
     )
     parts = Parts(settings=settings, desk=desk, journal=journal, llm=llm)
-    chosen = [make(parts) for name, make in COLLECTORS.items() if name in settings.collectors]
-    guard = Guard(chosen, monotonic=time.monotonic, wall=time.time)
+    guard = Guard(made(parts), monotonic=time.monotonic, wall=time.time)
     return Exporter(settings, guard, desk, llm, keys)

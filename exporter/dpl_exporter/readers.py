@@ -20,6 +20,12 @@ def read_kind(text: str) -> str | None:
     return None if kind == "auto" else kind
 
 
+def read_compat(text: str) -> str:
+    if text != "node_exporter":
+        raise ValueError("is no program whose words we know; write node_exporter")
+    return text
+
+
 def read_slots(text: str) -> int | None:
     if text.lower() == "auto":
         return None

@@ -17,6 +17,7 @@ from dpl_exporter.addresses import Address, is_loopback, read_address, read_llm_
 from dpl_exporter.errors import SettingsError
 from dpl_exporter.readers import (
     LLM_KINDS,
+    read_compat,
     read_file,
     read_kind,
     read_paths,
@@ -62,6 +63,8 @@ class Settings:
     """Measure the traffic of NVIDIA cards: 40 ms a card on each page."""
     gpu_powermetrics: bool
     """On a Mac, as root: energy and power of the GPU."""
+    compat: str | None
+    """What to tell a second time, in the words of another program: node_exporter or nothing."""
     collectors: frozenset[str]
     """Names of the enabled ones."""
     environment: Mapping[str, str]
@@ -196,6 +199,12 @@ def _options() -> tuple[_Option, ...]:
             False,
             "energy and power of a Mac's GPU, from powermetrics; needs root",
             is_switch=True,
+        ),
+        _Option(
+            "--compat",
+            (("DPL_COMPAT", read_compat),),
+            None,
+            "tell of the machine in the words of node_exporter as well; not where it runs, too",
         ),
     )
 

@@ -33,6 +33,7 @@ from dpl_router.models import Models
 from dpl_router.nodes.cordon_file import CordonFile
 from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.health import HealthChecks
+from dpl_router.otel_names import OtelNames
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.assets import Assets
 from dpl_router.pages.board import Board
@@ -63,6 +64,7 @@ from dpl_router.surfaces.openai import chat_completions
 from dpl_router.surfaces.openai_models import ModelsController
 from dpl_router.surfaces.relay import Streams
 from dpl_router.surfaces.seed import seed_chat
+from dpl_router.tallies import Page
 from dpl_router.telemetry.poll import Poller
 from dpl_router.telemetry.prometheus import PrometheusSource
 from dpl_router.telemetry.view import FleetView
@@ -105,7 +107,9 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
 
     Must be called in a running loop: what is built here belongs to it.
     """
-    metrics = RouterMetrics(CollectorRegistry())
+    registry = CollectorRegistry()
+    otel_names = OtelNames(Page(registry)) if settings.otel_names else None
+    metrics = RouterMetrics(registry, otel_names)
     core: SchedulerCore = make_core(
         Config(tuple(NodeConfig(node.name, node.slots) for node in inventory.nodes))
     )

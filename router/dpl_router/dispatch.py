@@ -387,7 +387,8 @@ class Dispatcher:
         metrics = call.metrics
         self.open_calls -= 1
         metrics.in_flight.value -= 1
-        metrics.ended["ok" if error is None else ended(error)].value += 1
-        metrics.duration.observe(time.monotonic() - call.demand.arrived)
+        end = "ok" if error is None else ended(error)
+        metrics.ended[end].value += 1
+        metrics.durations[end].observe(time.monotonic() - call.demand.arrived)
         if error is not None and isinstance(error, ClientGone):
             self._metrics.client_left[call.phase].inc()

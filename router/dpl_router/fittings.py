@@ -25,7 +25,7 @@ from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.nodes.locks import Locks
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
-from dpl_router.scheduling.types import NodeConfig
+from dpl_router.scheduling.types import NodeConfig, NodeFacts
 from dpl_router.security.headers import Hosts
 from dpl_router.settings import Settings
 from dpl_router.telemetry.view import Check, FleetView
@@ -33,6 +33,10 @@ from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.transport import Sweeper
 
 DRAIN_LOOK = 0.5
+TELL_EVERY = 0.1
+"""Seconds between two times that the core is told what checks found."""
+BREATH = 100
+"""After the facts of so many nodes requests get their turn."""
 
 log = structlog.get_logger()
 
@@ -99,6 +103,9 @@ class Fittings:
         )
         self.locks.changed = self._bar
         self._cordoned: frozenset[str] = frozenset()
+        self._due = asyncio.Event()
+        self._told = 0
+        """How often the core was told of the fleet."""
         self.dispatcher: Dispatcher | None = None
         self.hosts: Hosts | None = None
         self.apply(inventory)
@@ -144,14 +151,46 @@ class Fittings:
         self._core.on_check(node, check.ok, now)
         if was is None or was.ok != check.ok:
             log.info("node checked", node=node, ok=check.ok, why=why)
-            self.tell_core()
+            self._tell_soon()
         elif check.ok and was.serves != check.serves:
+            self._tell_soon()
+
+    # What the core is told.
+
+    def _tell_soon(self) -> None:
+        """At once where that is quick: it takes the square of the fleet for the checks of all."""
+        if len(self.inventory.nodes) <= BREATH:
             self.tell_core()
+        else:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Until cancelled; what the checks of a large fleet find in a moment is told together."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            await self.tell_core_by_and_by()
+            await asyncio.sleep(TELL_EVERY)
+
+    async def tell_core_by_and_by(self) -> None:
+        """As `tell_core`, with turns for requests in between: a large fleet takes a while."""
+        told, now, fleet = self._told, time.monotonic(), self.inventory.nodes
+        facts: list[NodeFacts] = []
+        for start in range(0, len(fleet), BREATH):
+            if start:
+                await asyncio.sleep(0)
+            facts += self._view.facts_of(fleet[start : start + BREATH], now)
+        if self._told == told:  # else newer ones were told meanwhile
+            self._tell(facts, now)
 
     def tell_core(self) -> None:
         """Give the core the fleet as the view has it now."""
         now = time.monotonic()
-        self._core.on_facts(self._view.facts(now), now)
+        self._tell(self._view.facts(now), now)
+
+    def _tell(self, facts: Sequence[NodeFacts], now: float) -> None:
+        self._told += 1
+        self._core.on_facts(facts, now)
         self._metrics.know_models(self._view.known_names())
         self._metrics.show_identities(self._view.odd())
         if self.dispatcher is not None:

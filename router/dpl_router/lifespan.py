@@ -73,6 +73,7 @@ class Lifespan:
         jobs = [
             *self._runners,
             self._facts,
+            self._fittings.run,
             self._people,
             lambda: self._checks.run(lambda: list(self._fittings.clients)),
             lambda: watch(settings.nodes_file, self._fittings.reload),
@@ -85,7 +86,7 @@ class Lifespan:
     async def _facts(self) -> None:
         while True:
             await self._poller.facts()
-            self._fittings.tell_core()
+            await self._fittings.tell_core_by_and_by()
             await asyncio.sleep(self._settings.poll_interval)
 
     async def _people(self) -> None:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from dpl_router import __version__
 from dpl_router.action_metrics import ActionMetrics
 from dpl_router.model_metrics import Ended, ModelFamilies, ModelMetrics, Route
+from dpl_router.otel_names import OtelNames
 from dpl_router.tallies import ByWord, Count, Family, Level, Page, Sum
 
 Phase = Literal["queue", "prefill", "decode"]
@@ -170,9 +171,10 @@ class ViewMetrics:
 class RouterMetrics:
     """The whole page. `know_models` first: until then every model is `other`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, otel_names: OtelNames | None = None) -> None:
         page = Page(registry)
 
+        self._otel_names = otel_names
         self._registry = registry
         self._known: dict[str, None] = {}
         self._with_histograms: set[str] = set()
@@ -230,9 +232,10 @@ class RouterMetrics:
         shown = name if name in self._known else OTHER
         handle = self._models.get((shown, route))
         if handle is None:
-            handle = ModelMetrics(
-                self._model_families, shown, route, histograms=self._histogram_name(shown)
-            )
+            histograms = self._histogram_name(shown)
+            handle = ModelMetrics(self._model_families, shown, route, histograms)
+            if self._otel_names is not None:
+                self._otel_names.beside(handle, histograms, route)
             self._models[shown, route] = handle
         return handle
 

@@ -1,9 +1,10 @@
 """What is told per model, under the name that the client used."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from dpl_router.scheduling.types import Reason, Rejection
-from dpl_router.tallies import ByWord, Page
+from dpl_router.tallies import ByWord, Observer, Page
 
 Route = Literal["chat", "generate", "completions", "embeddings", "passthrough", "batch"]
 Ended = Literal["ok", "client_error", "upstream_error", "timeout", "cancelled", "rejected"]
@@ -82,12 +83,14 @@ class ModelMetrics:
     def __init__(self, of: ModelFamilies, model: str, route: Route, histograms: str) -> None:
         self.ended = ByWord[Ended](of.requests, model, route).from_the_start(get_args(Ended))
         self.in_flight = of.in_flight.labels(model, route)
-        self.duration = of.duration.labels(histograms)
-        self.time_to_first_token = of.first_token.labels(histograms)
-        self.time_per_output_token = of.per_token.labels(histograms)
-        self.inter_token_latency = of.gaps.labels(histograms)
-        self.prompt_sizes = of.prompts.labels(histograms)
-        self.answer_sizes = of.answers.labels(histograms)
+        self.durations: Mapping[Ended, Observer] = dict.fromkeys(
+            get_args(Ended), of.duration.labels(histograms)
+        )
+        self.time_to_first_token: Observer = of.first_token.labels(histograms)
+        self.time_per_output_token: Observer = of.per_token.labels(histograms)
+        self.inter_token_latency: Observer = of.gaps.labels(histograms)
+        self.prompt_sizes: Observer = of.prompts.labels(histograms)
+        self.answer_sizes: Observer = of.answers.labels(histograms)
         self.queue_wait = of.queue_wait.labels(histograms)
         self.input_tokens = of.tokens.labels(model, "input")
         self.output_tokens = of.tokens.labels(model, "output")

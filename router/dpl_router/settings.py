@@ -138,6 +138,9 @@ class Settings:
     heartbeat: float = 15.0
     """Seconds without a word after which a stream's head leaves, and a comment each time again."""
 
+    otel_names: bool = False
+    """The histograms per model are told under OpenTelemetry's names too."""
+
     def check(self) -> None:
         """Raises: ConfigError where the settings contradict each other."""
         if not self.listen.loopback and self.keys_file is None and not self.insecure_open:

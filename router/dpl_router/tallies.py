@@ -128,6 +128,31 @@ class Buckets:
         yield Sample("_sum", {}, total)
 
 
+class Observer(Protocol):
+    """What is told of each request: a histogram, or two."""
+
+    def observe(self, amount: float) -> None: ...
+
+    def observe_request(self, amount: float, request_id: str) -> bool: ...
+
+
+class Both:
+    """Two histograms of the same, each with its bounds; exemplars are the first's."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._first, self._second = first, second
+
+    def observe(self, amount: float) -> None:
+        self._first.observe(amount)
+        self._second.observe(amount)
+
+    def observe_request(self, amount: float, request_id: str) -> bool:
+        self._second.observe(amount)
+        return self._first.observe_request(amount, request_id)
+
+
 Kept = TypeVar("Kept", bound=Tally)
 Word = TypeVar("Word", bound=str)
 

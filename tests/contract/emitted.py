@@ -18,8 +18,10 @@ from dpl_exporter.app import Exporter, create_app
 from dpl_exporter.collectors import COLLECTORS
 from dpl_exporter.settings import load
 from dpl_router.metrics import LoadCause, RouterMetrics
-from dpl_router.model_metrics import Finish, RetryReason, Route
+from dpl_router.model_metrics import Ended, Finish, RetryReason, Route
+from dpl_router.otel_names import OtelNames
 from dpl_router.scheduling.types import Reason, Rejection
+from dpl_router.tallies import Page
 from tests.fakes.ollama import FakeOllama
 from tests.fakes.openai import FakeOpenAi
 
@@ -37,14 +39,25 @@ def labels_of(families: Iterable[Metric]) -> Labels:
 
 
 def router_metrics() -> Labels:
-    """Of a router that has seen everything once."""
-    return labels_of(router_registry().collect())
+    """Of a router that has seen everything once, under all its names."""
+    return labels_of([*router_registry().collect(), *otel_registry().collect()])
 
 
 def router_registry() -> CollectorRegistry:
     """Everything was seen once, so each family shows its labels, and what they may say."""
     registry = CollectorRegistry()
-    metrics = RouterMetrics(registry)
+    see_everything(RouterMetrics(registry))
+    return registry
+
+
+def otel_registry() -> CollectorRegistry:
+    """Likewise, of what is under OpenTelemetry's names, and that alone."""
+    registry = CollectorRegistry()
+    see_everything(RouterMetrics(CollectorRegistry(), OtelNames(Page(registry))))
+    return registry
+
+
+def see_everything(metrics: RouterMetrics) -> None:
     metrics.know_models(["m"])
     metrics.show_identities([])
     metrics.node("n").reloads.from_the_start(get_args(LoadCause))
@@ -55,9 +68,11 @@ def router_registry() -> CollectorRegistry:
         handle.rejections.from_the_start(Rejection)
         handle.retries.from_the_start(get_args(RetryReason))
         handle.finishes.from_the_start(get_args(Finish))
+        ends: Sequence[Ended] = get_args(Ended)
+        for end in ends:
+            handle.durations[end]
     metrics.show_book({("n", "m"): 1}, circuits={"n": 0}, queues={"m": (0, 1)})
     metrics.view.query_seconds.labels("facts").observe(0.01)
-    return registry
 
 
 def exporter_metrics() -> Labels:

@@ -6,12 +6,20 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.catalogue import PAGE, Entry, entries, exporter_entries, rendered, router_entries
+from tests.catalogue import (
+    PAGE,
+    Entry,
+    entries,
+    exporter_entries,
+    otel_entries,
+    rendered,
+    router_entries,
+)
 from tests.contract.emitted import exporter_metrics, labels_of, page_families, router_registry
 from tests.fakes.openai import FakeOpenAi
-from tests.fakes.router import running_router
+from tests.fakes.router import Node, running_router
 
-EXPORTER, ROUTER = exporter_entries(), router_entries()
+EXPORTER, ROUTER, OTEL = exporter_entries(), router_entries(), otel_entries()
 EVERY = [*EXPORTER.values(), *ROUTER.values()]
 CURE = "make render; where a platform says it first: python -m tests.exporter.golden"
 OF_ROUTER = ("dpl_router_", "dpl_model_")
@@ -59,20 +67,23 @@ def test_every_series_of_exporters_elsewhere_is_in_the_catalogue() -> None:
     assert of_page(exporter_metrics(), EXPORTER) == []
 
 
+@pytest.mark.parametrize("known", [ROUTER, ROUTER | OTEL], ids=["ours", "also OpenTelemetry's"])
 async def test_every_series_of_a_real_router_is_in_the_catalogue_and_the_other_way_round(
-    tmp_path: Path,
+    tmp_path: Path, known: dict[str, Entry]
 ) -> None:
+    otel_names = OTEL.keys() <= known.keys()
     with FakeOpenAi() as node:
-        async with running_router({"a": node.url}, folder=tmp_path) as router:
+        nodes: dict[str, Node] = {"a": node.url}
+        async with running_router(nodes, folder=tmp_path, otel_names=otel_names) as router:
             async with router.client() as client:
                 body = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
                 (await client.post("/v1/chat/completions", json=body)).raise_for_status()
                 page = (await client.get("/metrics")).text
 
     found = list(text_string_to_metric_families(page))
-    assert of_page(labels_of(found), ROUTER) == []
+    assert of_page(labels_of(found), known) == []
     declared = set(re.findall(r"^# TYPE (\w+)", page, re.MULTILINE))
-    assert declared == ROUTER.keys()
+    assert declared == known.keys()
 
 
 def test_the_router_that_has_seen_everything_shows_each_label() -> None:

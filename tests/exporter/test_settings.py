@@ -209,6 +209,14 @@ def test_version_and_help_are_printed(tmp_path: Path) -> None:
     assert all(f"--no-collector.{name}" in help_text for name in COLLECTORS)
 
 
+def test_the_words_of_another_program_are_told_only_where_they_are_asked_for() -> None:
+    assert settings().compat is None
+    assert settings("--compat=node_exporter").compat == "node_exporter"
+    assert settings(DPL_COMPAT="node_exporter").compat == "node_exporter"
+    with pytest.raises(SettingsError, match="write node_exporter"):
+        settings("--compat", "telegraf")
+
+
 @pytest.mark.parametrize("flags", [["--slots", "0"], ["--nonsense"], ["--check", "--slots", "x"]])
 def test_a_bad_setting_ends_with_2_one_line_and_no_traceback(
     tmp_path: Path, flags: list[str]

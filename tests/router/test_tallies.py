@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from dpl_router.scheduling.types import Reason
-from dpl_router.tallies import Page
+from dpl_router.tallies import Both, Page
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 BOUNDS = (0.1, 0.25, 1, 2.5, 10)
@@ -149,3 +149,20 @@ def test_a_page_can_be_rendered_while_others_count() -> None:
 
     assert len(pages) == 20
     assert all(text.endswith("# EOF\n") for text in pages)
+
+
+def test_two_histograms_of_one_thing_count_alike_and_the_first_has_the_exemplar() -> None:
+    registry = CollectorRegistry()
+    first = Page(registry).buckets("x_seconds", "X.", (), BOUNDS).labels()
+    second = Page(registry).buckets("y_seconds", "Y.", (), (5,)).labels()
+    both = Both(first, second)
+    both.observe(0.2)
+
+    kept = [both.observe_request(3.0, "one"), both.observe_request(3.0, "two")]
+
+    assert kept == [True, False]
+    assert exemplars(registry) == {"10.0": "one"}
+    assert registry.get_sample_value("x_seconds_bucket", {"le": "2.5"}) == 1
+    assert registry.get_sample_value("y_seconds_bucket", {"le": "5.0"}) == 3
+    for name in ("x_seconds_sum", "y_seconds_sum"):
+        assert registry.get_sample_value(name) == pytest.approx(6.2)

@@ -2,16 +2,21 @@
 name, the class's `name`, the flag, and a row in README.md.
 """
 
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from dpl_exporter.collectors import node_exporter as words
 from dpl_exporter.collectors.base import Collector
+from dpl_exporter.collectors.bilingual import Bilingual
 from dpl_exporter.collectors.build import BuildCollector
-from dpl_exporter.collectors.cpu import CpuCollector
-from dpl_exporter.collectors.disk import DiskCollector
+from dpl_exporter.collectors.cpu import CpuCollector, read_each_cpu
+from dpl_exporter.collectors.disk import DiskCollector, read_disks
 from dpl_exporter.collectors.filesystem import (
+    Filesystem,
     FilesystemCollector,
     read_filesystems,
     watched_paths,
@@ -35,11 +40,11 @@ from dpl_exporter.collectors.llm_openai import (
     SglangBackend,
     VllmBackend,
 )
-from dpl_exporter.collectors.machine import MachineCollector
-from dpl_exporter.collectors.memory import MemoryCollector
-from dpl_exporter.collectors.network import NetworkCollector
+from dpl_exporter.collectors.machine import MachineCollector, read_whole_machine
+from dpl_exporter.collectors.memory import MemoryCollector, read_whole_memory
+from dpl_exporter.collectors.network import NetworkCollector, read_devices
 from dpl_exporter.collectors.nvml import Nvml
-from dpl_exporter.collectors.pressure import PressureCollector
+from dpl_exporter.collectors.pressure import PressureCollector, read_pressure
 from dpl_exporter.collectors.temperature import TemperatureCollector
 from dpl_exporter.desk import LeaseDesk
 from dpl_exporter.journal import Journal
@@ -61,7 +66,7 @@ COLLECTORS: Mapping[str, Callable[[Parts], Collector]] = {
     "cpu": lambda parts: CpuCollector(),
     "memory": lambda parts: MemoryCollector(),
     "disk": lambda parts: DiskCollector(),
-    "filesystem": lambda parts: _filesystem(parts.settings),
+    "filesystem": lambda parts: FilesystemCollector(_filesystems(parts.settings)),
     "network": lambda parts: NetworkCollector(parts.settings.network_ignore),
     "temperature": lambda parts: TemperatureCollector(),
     "pressure": lambda parts: PressureCollector(),
@@ -75,6 +80,27 @@ COLLECTORS: Mapping[str, Callable[[Parts], Collector]] = {
     "build": lambda parts: BuildCollector(parts.settings.environment.get("DPL_REVISION", "")),
 }
 
+NODE_EXPORTER: Mapping[str, Callable[[Parts], Collector]] = {
+    "machine": lambda parts: Bilingual(
+        MachineCollector, read_whole_machine, partial(words.machine_words, wall=time.time)
+    ),
+    "cpu": lambda parts: Bilingual(CpuCollector, read_each_cpu, words.cpu_words),
+    "memory": lambda parts: Bilingual(
+        MemoryCollector, read_whole_memory, partial(words.memory_words, platform=sys.platform)
+    ),
+    "disk": lambda parts: Bilingual(DiskCollector, read_disks, words.disk_words),
+    "filesystem": lambda parts: Bilingual(
+        FilesystemCollector, _filesystems(parts.settings), words.filesystem_words
+    ),
+    "network": lambda parts: Bilingual(
+        partial(NetworkCollector, parts.settings.network_ignore),
+        read_devices,
+        partial(words.network_words, ignore=parts.settings.network_ignore, platform=sys.platform),
+    ),
+    "pressure": lambda parts: Bilingual(PressureCollector, read_pressure, words.pressure_words),
+}
+"""In place of those above with `--compat=node_exporter`."""
+
 BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {
     "ollama": lambda settings: OllamaBackend(settings.environment, time.time),
     "llamacpp": lambda settings: LlamaCppBackend(),
@@ -85,9 +111,16 @@ BACKENDS: Mapping[str, Callable[[Settings], Backend]] = {
 }
 
 
-def _filesystem(settings: Settings) -> Collector:
+def made(parts: Parts) -> list[Collector]:
+    """Those that the settings want."""
+    settings = parts.settings
+    makers = {**COLLECTORS, **(NODE_EXPORTER if settings.compat else {})}
+    return [make(parts) for name, make in makers.items() if name in settings.collectors]
+
+
+def _filesystems(settings: Settings) -> Callable[[], Sequence[Filesystem]]:
     paths = watched_paths(settings.environment, settings.filesystems)
-    return FilesystemCollector(lambda: read_filesystems(paths))
+    return lambda: read_filesystems(paths)
 
 
 def _nvidia(parts: Parts) -> Collector:

@@ -1,6 +1,6 @@
 """CPU time and count."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -21,11 +21,20 @@ class Cpu:
     seconds: Mapping[str, float]
     logical: int | None
     physical: int | None
+    each: Sequence[Mapping[str, float]] = ()
+    """The same for every CPU, read for `--compat` only."""
 
 
 def read_cpu() -> Cpu:
     """Source: psutil.cpu_times, psutil.cpu_count."""
     return Cpu(psutil.cpu_times()._asdict(), psutil.cpu_count(), psutil.cpu_count(logical=False))
+
+
+def read_each_cpu() -> Cpu:
+    """One reading as well: the sums are made here. Source: psutil.cpu_times(percpu=True)."""
+    each = [one._asdict() for one in psutil.cpu_times(percpu=True)]
+    seconds = {mode: sum(one[mode] for one in each) for mode in each[0]} if each else {}
+    return Cpu(seconds, psutil.cpu_count(), psutil.cpu_count(logical=False), each)
 
 
 def by_mode(seconds: Mapping[str, float]) -> dict[str, float | None]:

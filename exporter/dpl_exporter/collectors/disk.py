@@ -56,16 +56,21 @@ class DiskCollector(Collector):
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        disks = [(name, one) for name, one in self._read().items() if not NO_DISK.fullmatch(name)]
+        disks = told_disks(self._read())
         if not disks:
             raise NoData("no disk")
-        disks = sorted(disks)[:MOST_DEVICES]
         for name, text, pick in _COUNTERS:
-            values = {device: pick(one) for device, one in disks}
+            values = {device: pick(one) for device, one in disks.items()}
             yield from counters(f"dpl_node_disk_{name}", text, "device", values)
 
 
-def _seconds(milliseconds: int | None) -> float | None:
+def told_disks(found: Mapping[str, Disk]) -> dict[str, Disk]:
+    """Those that get series."""
+    disks = [(name, one) for name, one in found.items() if not NO_DISK.fullmatch(name)]
+    return dict(sorted(disks)[:MOST_DEVICES])
+
+
+def seconds(milliseconds: int | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
@@ -74,7 +79,7 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Disk], float | None]], ...] = (
     ("written_bytes_total", "Bytes written.", lambda d: d.write_bytes),
     ("reads_completed_total", "Reads.", lambda d: d.read_count),
     ("writes_completed_total", "Writes.", lambda d: d.write_count),
-    ("read_time_seconds_total", "Time in reads.", lambda d: _seconds(d.read_time)),
-    ("write_time_seconds_total", "Time in writes.", lambda d: _seconds(d.write_time)),
-    ("io_time_seconds_total", "Time the disk was busy.", lambda d: _seconds(d.busy_time)),
+    ("read_time_seconds_total", "Time in reads.", lambda d: seconds(d.read_time)),
+    ("write_time_seconds_total", "Time in writes.", lambda d: seconds(d.write_time)),
+    ("io_time_seconds_total", "Time the disk was busy.", lambda d: seconds(d.busy_time)),
 )

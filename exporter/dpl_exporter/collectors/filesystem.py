@@ -13,6 +13,8 @@ from dpl_exporter.errors import Failed
 
 ROLES = ("models", "data", "root")
 """Strongest first: a filesystem that is several of them is told once."""
+UNKNOWN = ("", "", None)
+"""Device, type and whether it is read-only, where it is not among the mounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class Filesystem:
     files: int | None = None
     files_free: int | None = None
     problem: str = ""
+    used: int | None = None
+    """`size - used` is more than `available` where a share is kept for root."""
+    readonly: bool | None = None
 
 
 def watched_paths(environment: Mapping[str, str], more: Sequence[Path]) -> list[tuple[str, Path]]:
@@ -57,14 +62,14 @@ def read_filesystems(paths: Sequence[tuple[str, Path]]) -> list[Filesystem]:
     Source: psutil.disk_usage, psutil.disk_partitions, os.statvfs.
     """
     mounts = psutil.disk_partitions(all=True)
-    known = {part.mountpoint: (part.device, part.fstype) for part in mounts}
+    known = {one.mountpoint: (one.device, one.fstype, _is_readonly(one.opts)) for one in mounts}
     found: dict[str, Filesystem] = {}
     for role, path in sorted(paths, key=lambda one: ROLES.index(one[0])):
         mountpoint = str(path)
         try:
             mountpoint = mountpoint_of(path)
             if mountpoint not in found:
-                found[mountpoint] = _read(role, mountpoint, *known.get(mountpoint, ("", "")))
+                found[mountpoint] = _read(role, mountpoint, *known.get(mountpoint, UNKNOWN))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             found[mountpoint] = Filesystem(mountpoint, "", "", role, problem=reason)
@@ -89,7 +94,9 @@ def _is_seen(place: Path) -> bool:
         return False
 
 
-def _read(role: str, mountpoint: str, device: str, fstype: str) -> Filesystem:
+def _read(
+    role: str, mountpoint: str, device: str, fstype: str, readonly: bool | None
+) -> Filesystem:
     usage = psutil.disk_usage(mountpoint)
     files, files_free = _inodes(mountpoint)
     return Filesystem(
@@ -101,7 +108,13 @@ def _read(role: str, mountpoint: str, device: str, fstype: str) -> Filesystem:
         available=usage.free,
         files=files,
         files_free=files_free,
+        used=usage.used,
+        readonly=readonly,
     )
+
+
+def _is_readonly(options: str) -> bool:
+    return "ro" in options.split(",")
 
 
 def _inodes(mountpoint: str) -> tuple[int | None, int | None]:

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,11 @@ class Machine:
     hostname: str
     boot: float
     load: tuple[float, float, float] | None
+    system: str = ""
+    """`os` as the machine spells it; this and what follows are read for `--compat` only."""
+    version: str = ""
+    domain: str | None = None
+    """NIS domain, "(none)" where none is set; None where the system has no such thing."""
 
 
 def read_machine() -> Machine:
@@ -41,6 +46,17 @@ def read_machine() -> Machine:
         hostname=platform.node(),
         boot=psutil.boot_time(),
         load=psutil.getloadavg() if hasattr(os, "getloadavg") or os.name == "nt" else None,
+    )
+
+
+def read_whole_machine() -> Machine:
+    """Source: also Linux's /proc/sys/kernel/domainname, which uname(2) tells in C."""
+    try:
+        domain = Path("/proc/sys/kernel/domainname").read_text("utf-8", "replace").strip()
+    except OSError:
+        domain = None
+    return replace(
+        read_machine(), system=platform.system(), version=platform.version(), domain=domain
     )
 
 

@@ -1,9 +1,11 @@
 """Memory and swap. On Apple Silicon the memory is the GPU's as well."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import psutil
 from prometheus_client import Metric
@@ -11,6 +13,10 @@ from prometheus_client import Metric
 from dpl_exporter.collectors.base import Collector, counter, gauge
 
 SYSCTL = ("/usr/sbin/sysctl", "-n", "kern.memorystatus_vm_pressure_level")
+VM_STAT = ("/usr/bin/vm_stat",)
+FIELD = re.compile(r"^(\w+): +(\d+) kB$", re.MULTILINE)
+PAGE = re.compile(r"page size of (\d+) bytes")
+PAGES = re.compile(r"^(Pages [a-z ]+|Anonymous pages): +(\d+)\.$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,8 @@ class Memory:
     swap_in: int
     swap_out: int
     pressure: int | None = None
+    fields: Mapping[str, int] = field(default_factory=dict)
+    """Bytes, under the names of /proc/meminfo or vm_stat; read for `--compat` only."""
 
 
 def read_memory() -> Memory:
@@ -42,12 +50,46 @@ def read_memory() -> Memory:
     )
 
 
+def read_whole_memory() -> Memory:
+    """With `fields`, since psutil has its own ideas of `free` and `cached`; Windows has none.
+
+    Source: also /proc/meminfo; macOS: vm_stat.
+    """
+    fields: Mapping[str, int] = {}
+    if sys.platform == "linux":
+        fields = parse_meminfo(Path("/proc/meminfo").read_text("ascii"))
+    elif sys.platform == "darwin":
+        fields = parse_vm_stat(_said(VM_STAT))
+    return replace(read_memory(), fields=fields)
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """Source: Linux, filesystems/proc; its kB are 1024 bytes."""
+    return {name: 1024 * int(value) for name, value in FIELD.findall(text)}
+
+
+def parse_vm_stat(text: str) -> dict[str, int]:
+    """Its counts of pages; empty where it says no page size. Source: macOS, vm_stat(1)."""
+    size = PAGE.search(text)
+    if size is None:
+        return {}
+    return {name: int(size[1]) * int(pages) for name, pages in PAGES.findall(text)}
+
+
 def _read_pressure() -> int | None:
     try:
-        said = subprocess.run(SYSCTL, capture_output=True, text=True, timeout=0.2, check=True)
-        return int(said.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return int(_said(SYSCTL))
+    except ValueError:
         return None
+
+
+def _said(command: tuple[str, ...]) -> str:
+    """What a tool of the system prints; empty where it fails or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=0.15, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
 
 
 class MemoryCollector(Collector):

@@ -66,28 +66,35 @@ class NetworkCollector(Collector):
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        found = [(name, one) for name, one in self._read().items() if not self._ignored(name)]
-        if not found:
+        devices = told_devices(self._ignore, self._read())
+        if not devices:
             raise NoData("no network device")
-        devices = sorted(found)[:MOST_DEVICES]
-        for name, text, pick in _COUNTERS:
-            values: dict[str, float | None] = {device: pick(one) for device, one in devices}
-            yield from counters(f"dpl_node_network_{name}", text, "device", values)
+        for metric, text, pick in _COUNTERS:
+            values: dict[str, float | None] = {name: pick(one) for name, one in devices.items()}
+            yield from counters(f"dpl_node_network_{metric}", text, "device", values)
         yield from gauges(
             "dpl_node_network_speed_bytes",
             "Link speed in bytes per second.",
             "device",
-            {name: one.megabits * BYTES_PER_MEGABIT or None for name, one in devices},
+            {name: speed(one) for name, one in devices.items()},
         )
         yield from gauges(
             "dpl_node_network_up",
             "1 while the link is up.",
             "device",
-            {name: None if one.is_up is None else float(one.is_up) for name, one in devices},
+            {n: None if one.is_up is None else float(one.is_up) for n, one in devices.items()},
         )
 
-    def _ignored(self, name: str) -> bool:
-        return self._ignore.fullmatch(name) is not None
+
+def told_devices(ignore: re.Pattern[str], found: Mapping[str, Device]) -> dict[str, Device]:
+    """Those that get series."""
+    devices = [(name, one) for name, one in found.items() if not ignore.fullmatch(name)]
+    return dict(sorted(devices)[:MOST_DEVICES])
+
+
+def speed(device: Device) -> float | None:
+    """Bytes per second."""
+    return device.megabits * BYTES_PER_MEGABIT or None
 
 
 _COUNTERS: tuple[tuple[str, str, Callable[[Device], float]], ...] = (

@@ -70,6 +70,13 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     show_default=True,
     help="Seconds without Alertmanager's heartbeat until the router raises the alarm itself.",
 )
+@click.option(
+    "--metrics.otel-names",
+    "otel_names",
+    envvar="DPL_METRICS_OTEL_NAMES",
+    is_flag=True,
+    help="/metrics tells its histograms per model under OpenTelemetry's names (gen_ai_…) too.",
+)
 @telling_people
 @click.option(
     "--insecure-open",
@@ -88,6 +95,7 @@ def serve(
     alert_repeat: float,
     scrape_interval: float,
     alarm_silence: float,
+    otel_names: bool,
     insecure_open: bool,
     **people: Any,
 ) -> int:
@@ -117,6 +125,7 @@ def serve(
         alarm_silence=alarm_silence,
         alarm_webhook=webhook_in(people["alarm_webhook_file"]),
         mail=mail_of(people),
+        otel_names=otel_names,
         insecure_open=insecure_open,
     )
     settings.check()

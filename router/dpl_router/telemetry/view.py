@@ -225,7 +225,10 @@ class FleetView:
 
     def facts(self, now: float) -> list[NodeFacts]:
         """The whole fleet for the core."""
-        return [self._facts_of(node, now) for node in self.inventory.nodes]
+        return self.facts_of(self.inventory.nodes, now)
+
+    def facts_of(self, nodes: Iterable[Node], now: float) -> list[NodeFacts]:
+        return [self._facts_of(node, now) for node in nodes]
 
     def model_names(self) -> list[str]:
         """Every name by which some node serves a model, loaded or not."""

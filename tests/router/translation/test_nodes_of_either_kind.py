@@ -129,7 +129,7 @@ async def test_an_ollama_client_is_served_by_an_openai_node(tmp_path: Path) -> N
 async def test_a_killed_runner_is_an_error_to_clients_of_both(
     router: Running, node: FakeOllama
 ) -> None:
-    node.faults = Faults(error_after=2)
+    node.faults = Faults(error_after=2, token_delay=0.05)
     async with router.client() as client:
         asked = {"model": "smollm2:135m", "messages": HI, "stream": True}
         openai = (await client.post("/v1/chat/completions", json=asked)).text
