@@ -2,17 +2,20 @@
 
 import asyncio
 import ssl
+import time
 from pathlib import Path
 
 import pytest
 import structlog.testing
 
 from dpl_router.errors import NotFound
+from dpl_router.fittings import BREATH
 from dpl_router.inventory.types import Inventory, Node, Tls
-from dpl_router.scheduling.types import Demand, Outcome, OutcomeKind
+from dpl_router.listing import Listed
+from dpl_router.scheduling.types import Demand, Outcome, OutcomeKind, Rejection
 from tests.fakes.router import until
 from tests.fakes.wire import Peer, served
-from tests.router.fitted import fitted
+from tests.router.fitted import Fitted, fitted
 
 DEAD = "http://127.0.0.1:9"
 
@@ -99,3 +102,39 @@ async def test_the_end_closes_nodes_that_are_still_leaving(tmp_path: Path) -> No
         await it.fittings.close()
         await asyncio.wait_for(hung_up.wait(), 5)
         await asyncio.gather(asking, return_exceptions=True)
+
+
+LARGE = {f"n{number:03}": DEAD for number in range(BREATH + 50)}
+
+
+async def test_what_the_checks_of_a_large_fleet_find_reaches_the_choice_of_a_node(
+    tmp_path: Path,
+) -> None:
+    async with fitted(tmp_path, LARGE) as it:
+        run = asyncio.create_task(it.fittings.run())
+        before = candidates(it)
+        for node in LARGE:
+            it.fittings.on_check(node, [Listed("another")], None)
+        await until(lambda: not candidates(it), seconds=5)
+        run.cancel()
+
+    assert len(before) == len(LARGE)  # until it is known what they serve
+
+
+async def test_older_facts_of_a_large_fleet_never_undo_a_cordon(tmp_path: Path) -> None:
+    async with fitted(tmp_path, LARGE) as it:
+        for node in LARGE:
+            it.fittings.on_check(node, [Listed("tiny")], None)
+        telling = asyncio.create_task(it.fittings.tell_core_by_and_by())
+        await asyncio.sleep(0)  # n000 was looked at, the last ones were not
+        it.fittings.on_cordons(frozenset({"n000"}))
+        await telling
+
+    assert candidates(it)["n000"] is Rejection.CORDONED
+
+
+def candidates(it: Fitted) -> dict[str, Rejection | None]:
+    """Node -> why it is barred, of those known to have the model."""
+    demand = Demand("one", "tiny", prompt_tokens=1, arrived=0.0)
+    view = it.core.snapshot(demand, time.monotonic()).views["tiny"]
+    return {row.node: row.barred for row in view.candidates}

@@ -24,16 +24,25 @@ class Place(NamedTuple):
 
 
 class Names:
-    """Learned anew when a list or nodes.yaml changes; asking costs a look-up or two."""
+    """Learned anew when a list or nodes.yaml has changed and somebody asks; asking costs a look-up
+    or two."""
 
     def __init__(self) -> None:
+        self._listed: Mapping[str, Sequence[str]] = {}
+        self._inventory: Inventory | None = None
+        """Of what was not learned yet; else None."""
         self._spelled: dict[str, str] = {}
         self._loosely: dict[str, str] = {}
         self._contexts: dict[str, int] = {}
         self._places: dict[str, dict[str, Place]] = {}
 
     def learn(self, listed: Mapping[str, Sequence[str]], inventory: Inventory) -> None:
-        """`listed`: node -> the names that it lists itself."""
+        """`listed`: node -> the names that it lists itself; read when somebody asks, since the
+        first lists of a large fleet come one by one."""
+        self._listed, self._inventory = listed, inventory
+
+    def _learn(self, inventory: Inventory) -> None:
+        self._inventory, listed = None, self._listed
         self._contexts = {
             untagged(name): tokens for name, tokens in inventory.router.contexts.items()
         }
@@ -43,7 +52,7 @@ class Names:
         self._places = {
             node: self._on(names, aliases.get(node, {}), bare) for node, names in listed.items()
         }
-        ours = self.all()
+        ours = self._all()
         self._spelled = {name: name for name in ours}
         for name in ours:
             other = name.removesuffix(LATEST) if name.endswith(LATEST) else name + LATEST
@@ -73,19 +82,30 @@ class Names:
 
     def all(self) -> list[str]:
         """Every name of ours, sorted."""
+        self._catch_up()
+        return self._all()
+
+    def _catch_up(self) -> None:
+        if self._inventory is not None:
+            self._learn(self._inventory)
+
+    def _all(self) -> list[str]:
         return sorted({name for places in self._places.values() for name in places})
 
     def on(self, node: str) -> Mapping[str, Place]:
         """The node's models by our names; an alias comes after the node's own name."""
+        self._catch_up()
         return self._places.get(node, {})
 
     def at(self, node: str, name: str) -> Place:
         """A name that the node does not list stands for itself."""
+        self._catch_up()
         place = self._places.get(node, {}).get(name)
         return place if place is not None else Place(name, self._contexts.get(untagged(name)))
 
     def resolve(self, name: str) -> str:
         """A client's spelling -> our name; the same where no node has it."""
+        self._catch_up()
         found = self._spelled.get(name)
         if found is None:
             found = self._loosely.get(untagged(name))
@@ -93,10 +113,12 @@ class Names:
 
     def knows(self, name: str) -> bool:
         """Some node lists it, however it is spelled."""
+        self._catch_up()
         return name in self._spelled or untagged(name) in self._loosely
 
     def near(self, name: str) -> list[str]:
         """Names of ours that look like it, the nearest first."""
+        self._catch_up()
         asked = untagged(name)
         family = [ours for loose, ours in self._loosely.items() if related(loose, asked)]
         alike = difflib.get_close_matches(asked, self._loosely, MOST_NEAR)

@@ -14,6 +14,7 @@ from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
 from dpl_router.metrics import Mode, ViewMetrics
 from dpl_router.scheduling.types import ModelFacts, NodeFacts
+from dpl_router.telemetry.bars import Bars
 from dpl_router.telemetry.identity import Identities, Told, told
 from dpl_router.telemetry.names import Names
 from dpl_router.telemetry.reloads import Reloads
@@ -22,8 +23,6 @@ from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
 STALE_SCRAPES = 3
 MOST_MODELS = 1000
 """Of one node; each name costs at every poll and in every list."""
-LIFTED_SECONDS = 20.0
-"""The recorded eligibility looks back so far: a 0 may still be our own cordon or lock."""
 QUANTISATION = "quantization_level"
 CAME = "modified_at"
 """In what Ollama lists of a model."""
@@ -71,14 +70,7 @@ class FleetView:
         """Own name -> when some node first had it, as RFC 3339."""
         self._crowded: set[str] = set()
         """Nodes of which it was said that not all their models are known."""
-        self._cordoned: frozenset[str] = frozenset()
-        self._locked: frozenset[str] = frozenset()
-        self._barred: frozenset[str] = frozenset()
-        """By us: those two, and what nodes.yaml cordons."""
-        self._lifted: dict[str, float] = {}
-        """Node -> when we last ended that."""
-        self._unlocked: dict[str, float] = {}
-        """Node -> when we last ended our lock of it."""
+        self._bars = Bars()
         self._identities = Identities()
         self._odd: dict[str, frozenset[str]] | None = {}
         """Model -> nodes with other weights than it stands for; None = to be judged anew."""
@@ -93,8 +85,11 @@ class FleetView:
         self.inventory = inventory
         names = {node.name for node in inventory.nodes}
         for known in (self._samples, self._people, self._checks, self._looks, self._listed):
-            for gone in known.keys() - names:
-                del known[gone]
+            gone = known.keys() - names
+            self._bars.forget(gone)
+            for node in gone:
+                del known[node]
+        self._forget_names()
         self._odd = None
         self._crowded &= names
         self.reloads.forget(names)
@@ -102,11 +97,8 @@ class FleetView:
 
     def bar(self, cordoned: frozenset[str], locked: frozenset[str], now: float) -> None:
         """Who is cordoned or locked by us; nodes.yaml's own are cordoned in any case."""
-        self._unlocked.update(dict.fromkeys(self._locked - locked, now))
-        self._cordoned, self._locked = cordoned, locked
-        barred = cordoned | locked | {node.name for node in self.inventory.nodes if node.cordoned}
-        self._lifted.update(dict.fromkeys(self._barred - barred, now))
-        self._barred = barred
+        named = {node.name for node in self.inventory.nodes if node.cordoned}
+        self._bars.change(cordoned | named, locked, now)
 
     def on_samples(self, mode: Mode, samples: Mapping[str, NodeSample], now: float) -> None:
         """A node without a sample time in this answer keeps its last sample, which ages."""
@@ -163,17 +155,28 @@ class FleetView:
 
     def _list(self, nodes: Iterable[Node]) -> None:
         """What these nodes serve may have changed."""
-        changed = False
+        came: set[str] = set()
+        went: set[str] = set()
         for node in nodes:
             names = tuple(sorted(self._names_of(node))[:MOST_MODELS])
-            changed = changed or self._listed.get(node.name) != names
-            self._listed[node.name] = names
-        if changed:
+            known = self._listed.get(node.name, ())
+            if names != known or node.name not in self._listed:
+                came.update(names)
+                went.update(known)
+                self._listed[node.name] = names
+        if came or went:
             self._odd = None
             now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            every = {name for names in self._listed.values() for name in names}
-            self._first_seen = {name: self._first_seen.get(name, now) for name in every}
+            for name in came - self._first_seen.keys():
+                self._first_seen[name] = now
+            if went - came:
+                self._forget_names()
             self.names.learn(self._listed, self.inventory)
+
+    def _forget_names(self) -> None:
+        """Which no node lists any more."""
+        every = {name for names in self._listed.values() for name in names}
+        self._first_seen = {name: at for name, at in self._first_seen.items() if name in every}
 
     def _names_of(self, node: Node) -> Iterator[str]:
         sample, look = self._samples.get(node.name), self._looks.get(node.name, {})
@@ -294,25 +297,15 @@ class FleetView:
             labels=node.labels,
             kind="gpu" if sample.accelerator else "cpu",
             up=sample.up if fresh else None,
-            eligible=self._eligible(node.name, sample, now) if fresh else None,
+            eligible=self._bars.eligible(node.name, sample, now) if fresh else None,
             sampled_at=sample.sampled_at,
             slots=_said(node, sample) or _unsaid(node, self._checks.get(node.name)),
             memory_free=sample.memory_free if fresh else None,
-            exclusive=(fresh and self._exclusive(node.name, sample)) or node.name in self._locked,
-            cordoned=node.cordoned or node.name in self._cordoned,
+            exclusive=self._bars.exclusive(node.name, sample if fresh else None),
+            cordoned=node.cordoned or self._bars.cordoned(node.name),
             models=dict(self._models_of(node, sample, fresh)),
             inventory_known=self._inventory_known(node.name, fresh),
         )
-
-    def _eligible(self, node: str, sample: NodeSample, now: float) -> bool | None:
-        lately = now - self._lifted.get(node, -LIFTED_SECONDS) < LIFTED_SECONDS
-        return None if lately and sample.eligible is False else sample.eligible
-
-    def _exclusive(self, node: str, sample: NodeSample) -> bool:
-        """What was measured before we unlocked the node may be our own lock."""
-        unlocked = self._unlocked.get(node)
-        since = unlocked is None or (sample.sampled_at or 0.0) > unlocked
-        return bool(sample.exclusive) and since
 
     def _inventory_known(self, node: str, fresh: bool) -> bool:
         check = self._checks.get(node)
