@@ -4,7 +4,8 @@
 
 It prints `ready 127.0.0.1:PORT` when it answers. `/sd/JOB` is Prometheus' http_sd with a job per
 kind (`dpl-exporter`, `dpl-router`, `vllm`; any other job is empty), `/NODE/metrics` the page of
-an exporter, `/NODE/vllm/metrics` that of its engine, `/router/metrics` that of the router.
+an exporter, `/NODE/vllm/metrics` that of its engine, `/NODE/v1/models` what its LLM server lists,
+`/router/metrics` the page of the router.
 """
 
 import argparse
@@ -33,7 +34,10 @@ class Fleet:
         self._boxes = boxes
         self._began = began
         self._pages: dict[str, Page] = {}
+        self._lists: dict[str, bytes] = {}
         for box in boxes:
+            names = [{"id": model.name} for model in box.machine.installed]
+            self._lists[f"/{box.name}/v1/models"] = json.dumps({"data": names}).encode()
             law_of = fleet_values.laws(box, began)
             self._pages[f"/{box.name}/metrics"] = Page(fleet_exporter.template(box), law_of)
             if box.kind == "vllm":
@@ -51,6 +55,8 @@ class Fleet:
             wanted = asked if asked in accept else "text/plain"
             [kind] = [kind for kind in self._router if kind.startswith(wanted)]
             return kind, self._router[kind].write(t)
+        if path in self._lists:
+            return "application/json", self._lists[path]
         page = self._pages.get(path)
         return (TEXT, page.write(t)) if page is not None else None
 

@@ -12,7 +12,6 @@ def seen(**changed: object) -> Seen:
     well: dict[str, object] = {
         "groups": {"1.0": 0.8, "2.0": 1.2},
         "polls": [0.08] * 20,
-        "reads": [0.05] * 20,
         "pages": [0.3],
         "series": 3_000,
         "late": [0.004] * 100,
