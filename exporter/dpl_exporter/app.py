@@ -23,7 +23,7 @@ from dpl_exporter.keys import Keys, Role
 from dpl_exporter.passthrough import engine_metrics
 from dpl_exporter.settings import Settings
 from dpl_exporter.slots import Slots
-from dpl_exporter.status import Readings, status_document
+from dpl_exporter.status import Readings, Series, status_document
 from dpl_exporter.throughput import Throughput
 from dpl_exporter.web import Reply, Route, Web, json_reply, read_body
 
@@ -44,7 +44,7 @@ class Exporter:
         self._guard = guard
         self._desk = desk
         self._llm = llm
-        self._throughput = Throughput()
+        self._throughput = Throughput[Series]()
         self.web = Web(self._routes(), keys=keys, loopback_only=is_loopback(settings.listen.host))
 
     def start(self) -> None:
@@ -72,13 +72,16 @@ class Exporter:
 
     def _metrics(self, environ: WSGIEnvironment) -> Reply:
         families, _ = self._page()
-        encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        try:
+            encode, content_type = choose_encoder(environ.get("HTTP_ACCEPT", ""))
+        except (TypeError, ValueError):  # a version that is none
+            encode, content_type = choose_encoder("")
         return Reply(content_type, encode(_Page([*families, node_time()])))
 
     def _engine(self, environ: WSGIEnvironment) -> Reply:
         kind = environ["PATH_INFO"].removeprefix("/metrics/")
         answer = engine_metrics(self._llm, BACKENDS, kind)
-        return Reply(answer.content_type or "text/plain", answer.body)
+        return Reply(answer.content_type, answer.body)
 
     def _status(self, _environ: WSGIEnvironment) -> Reply:
         _, readings = self._page()

@@ -33,7 +33,7 @@ PIECE = 65536
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.I)
 EXPECTS = re.compile(
-    rb"^[^\r\n]* HTTP/1\.1\r\n.*\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.I | re.S
+    rb"^[^\r\n]* HTTP/1\.1\r\n(?:.*\r\n)?expect:[ \t]*100-continue[ \t]*\r\n", re.I | re.S
 )
 
 

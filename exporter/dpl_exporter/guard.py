@@ -1,4 +1,4 @@
-"""Runs collectors side by side; none can delay, hide or break another.
+"""Runs collectors side by side; none can hide or break another, nor hold up the page for long.
 
 Each collector has a thread of its own while it runs and `deadline` seconds. One that is late or
 fails serves its last families again, for at most `KEEP` seconds, and tells so: success 0 and a

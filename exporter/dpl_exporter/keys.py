@@ -59,7 +59,7 @@ class Keys:
         self._file = file
         self._wall = wall
         self._wrong = WrongKeys(monotonic)
-        self._seen = self._stamp()
+        self._seen = stamp(self._file)
         self._keys = read_keys(file)
         self._one_at_a_time = threading.Lock()
 
@@ -96,10 +96,10 @@ class Keys:
         return found
 
     def _reload(self) -> None:
-        stamp = self._stamp()
-        if stamp == self._seen:
+        now = stamp(self._file)
+        if now == self._seen:
             return
-        self._seen = stamp
+        self._seen = now
         try:
             self._keys = read_keys(self._file)
         except SettingsError as error:
@@ -107,12 +107,14 @@ class Keys:
         else:
             log.info("keys file taken file=%s keys=%d", quoted(self._file), len(self._keys))
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = self._file.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+def stamp(file: Path) -> tuple[int, int, int] | None:
+    """Another one where the file has changed; None where it cannot be looked at."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 class WrongKeys:

@@ -16,12 +16,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dpl_exporter.addresses import is_loopback
 from dpl_exporter.errors import LlmBadAnswer, LlmUnreachable
 
-LARGEST_ANSWER = 8 * 2**20
+MEBIBYTE = 2**20
+LARGEST_DOCUMENT = MEBIBYTE
+"""2,000 models of Ollama have 700 KB. As Python's objects JSON has up to thirty times its size."""
+LARGEST_PAGE = 8 * MEBIBYTE
+"""Of metrics, which nobody reads as a whole."""
 
 Place = tuple[int, tuple[Any, ...]]
 """Address family, and the address as `socket.connect` takes it."""
@@ -66,14 +70,26 @@ class Answer:
 class Calls:
     """Calls to one base URL that all share one deadline."""
 
-    def __init__(self, base: str, seconds: float, look_up: LookUp = look_up) -> None:
+    def __init__(
+        self,
+        base: str,
+        seconds: float,
+        look_up: LookUp = look_up,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """`tls` is needed for https://."""
         self._base = base
         self._look_up = look_up
+        self._tls = tls
         self._deadline = time.monotonic() + seconds
 
     def get(self, path: str) -> Answer:
-        """Raises: LlmUnreachable, LlmBadAnswer (no HTTP, or too large)."""
-        return exchange("GET", self._base + path, None, self._deadline, self._look_up)
+        """For JSON. Raises: LlmUnreachable, LlmBadAnswer (no HTTP, or more than 1 MiB)."""
+        return self._exchange("GET", path, None, LARGEST_DOCUMENT)
+
+    def page(self, path: str) -> Answer:
+        """For metrics. Raises: LlmUnreachable, LlmBadAnswer (no HTTP, or more than 8 MiB)."""
+        return self._exchange("GET", path, None, LARGEST_PAGE)
 
     def told(self, path: str) -> Mapping[str, object]:
         """A JSON object; empty where the server does not tell (a key is needed, an old version).
@@ -88,36 +104,40 @@ class Calls:
     def post(self, path: str, document: object) -> Answer:
         """Raises: LlmUnreachable, LlmBadAnswer."""
         body = json.dumps(document).encode()
-        return exchange("POST", self._base + path, body, self._deadline, self._look_up)
+        return self._exchange("POST", path, body, LARGEST_DOCUMENT)
+
+    def _exchange(self, method: str, path: str, body: bytes | None, most: int) -> Answer:
+        """Redirects are not followed, proxies not used. Raises: LlmUnreachable, LlmBadAnswer."""
+        parts = urlsplit(self._base + path)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        request = _request(method, parts, body)
+        try:
+            places = _places(host, port, self._look_up, self._deadline)
+            with _connected(places, self._deadline) as plain:
+                if self._tls is None:
+                    return _talk(plain, method, request, self._deadline, most)
+                with self._tls.wrap_socket(plain, server_hostname=host) as secret:
+                    return _talk(secret, method, request, self._deadline, most)
+        except http.client.HTTPException as error:
+            raise LlmBadAnswer(f"an answer that is not HTTP ({type(error).__name__})") from None
+        except TimeoutError:
+            raise LlmUnreachable("no answer in time") from None
+        except (OSError, UnicodeError) as error:
+            raise LlmUnreachable(f"no connection ({type(error).__name__})") from None
 
 
-def exchange(
-    method: str, url: str, body: bytes | None, deadline: float, look_up: LookUp = look_up
-) -> Answer:
-    """`deadline` is on the monotonic clock. Redirects are not followed, proxies not used.
+def tls_for(url: str) -> ssl.SSLContext | None:
+    """With the system's authorities, to be kept: they take 20 ms to read. None for http://."""
+    return ssl.create_default_context() if urlsplit(url).scheme == "https" else None
 
-    Raises: LlmUnreachable, LlmBadAnswer.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+
+def _request(method: str, parts: SplitResult, body: bytes | None) -> bytes:
     lines = [f"{method} {parts.path or '/'} HTTP/1.1", f"Host: {parts.netloc}", "Accept: */*"]
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     head = "\r\n".join([*lines, "Connection: close", "", ""]).encode("ascii", "replace")
-    try:
-        with _connected(_places(host, port, look_up, deadline), deadline) as plain:
-            if parts.scheme == "https":
-                context = ssl.create_default_context()
-                with context.wrap_socket(plain, server_hostname=host) as secret:
-                    return _talk(secret, method, head + (body or b""), deadline)
-            return _talk(plain, method, head + (body or b""), deadline)
-    except http.client.HTTPException as error:
-        raise LlmBadAnswer(f"an answer that is not HTTP ({type(error).__name__})") from None
-    except TimeoutError:
-        raise LlmUnreachable("no answer in time") from None
-    except (OSError, UnicodeError) as error:
-        raise LlmUnreachable(f"no connection ({type(error).__name__})") from None
+    return head + (body or b"")
 
 
 def _places(host: str, port: int, look_up: LookUp, deadline: float) -> Sequence[Place]:
@@ -163,14 +183,14 @@ def _connected(places: Sequence[Place], deadline: float) -> socket.socket:
     raise failure
 
 
-def _talk(sock: socket.socket, method: str, request: bytes, deadline: float) -> Answer:
+def _talk(sock: socket.socket, method: str, request: bytes, deadline: float, most: int) -> Answer:
     sock.sendall(request)
     source = cast(socket.socket, _Source(sock, deadline))
     with http.client.HTTPResponse(source, method=method) as response:
         response.begin()
-        body = response.read(LARGEST_ANSWER + 1)
-        if len(body) > LARGEST_ANSWER:
-            raise LlmBadAnswer("an answer larger than 8 MiB")
+        body = response.read(most + 1)
+        if len(body) > most:
+            raise LlmBadAnswer(f"an answer larger than {most // MEBIBYTE} MiB")
         if response.length:
             raise LlmBadAnswer("an answer that was cut short")
         return Answer(response.status, response.headers.get("Content-Type", ""), body)

@@ -29,7 +29,7 @@ def read_compat(text: str) -> str:
 def read_slots(text: str) -> int | None:
     if text.lower() == "auto":
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= MOST:
         raise ValueError(f"is not a whole number from 1 to {MOST}, nor auto")
     return int(text)
 

@@ -26,6 +26,7 @@ from cheroot.ssl import Adapter
 from dpl_exporter.addresses import Address
 from dpl_exporter.arrivals import LARGEST_DRAIN, LARGEST_HEAD, WRITE_SECONDS, Arrivals, Inbox
 from dpl_exporter.errors import SettingsError
+from dpl_exporter.keys import stamp
 from dpl_exporter.logs import quoted
 from dpl_exporter.web import Web
 
@@ -158,25 +159,41 @@ class Server(wsgi.Server):
 
 
 class LazyTls(Adapter):
-    """Shakes hands with the first reads, none of which waits (arrivals.py)."""
+    """Shakes hands with the first reads, none of which waits (arrivals.py).
+
+    Files that changed count from the next connection on; bad ones keep the pair that was, and say
+    so once. All connections are accepted on one thread.
+    """
 
     def __init__(self, cert: Path, key: Path) -> None:
         """Raises: SettingsError."""
         super().__init__(str(cert), str(key))
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            self.context.load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"--tls-cert {cert} and --tls-key {key} cannot be used: {error}"
-            ) from None
+        self._files = (cert, key)
+        self._seen = self._stamps()
+        self.context = read_pair(cert, key)
 
     def bind(self, sock: socket.socket) -> socket.socket:
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, str]]:
+        self._reload()
         secret = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return secret, {}
+
+    def _reload(self) -> None:
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return
+        self._seen = stamps
+        try:
+            self.context = read_pair(*self._files)
+        except SettingsError as error:
+            log.error("certificate not taken, the old one stays reason=%s", quoted(error.message))
+        else:
+            log.info("certificate taken file=%s", quoted(self._files[0]))
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [stamp(file) for file in self._files]
 
     def get_environ(self) -> dict[str, str]:
         return {"HTTPS": "on", "wsgi.url_scheme": "https"}
@@ -184,3 +201,15 @@ class LazyTls(Adapter):
     def makefile(self, sock: Any, mode: str = "r", bufsize: int = -1) -> Any:
         kind = StreamReader if "r" in mode else StreamWriter
         return kind(sock, mode, bufsize)
+
+
+def read_pair(cert: Path, key: Path) -> ssl.SSLContext:
+    """For a server. Raises: SettingsError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"--tls-cert {cert} and --tls-key {key} cannot be used: {error}"
+        ) from None
+    return context

@@ -14,6 +14,9 @@ TOTALS: Mapping[str, str] = {
     "written_bytes_per_second": "dpl_node_disk_written_bytes_total",
 }
 CPU = "dpl_node_cpu_seconds_total"
+IDLE = ("idle", "iowait")
+Series = tuple[str, str]
+"""Name of a counter, and its device or mode."""
 GPU: Mapping[str, str] = {
     "busy": "dpl_gpu_utilization_ratio",
     "total": "dpl_gpu_memory_total_bytes",
@@ -60,19 +63,19 @@ class Readings:
         found = self._series(name)
         return found[0][0].get(label) if found else None
 
-    def totals(self) -> dict[str, float]:
+    def totals(self) -> dict[Series, float]:
         """The counters that rates are made of."""
-        totals = {key: self.value(name) for key, name in TOTALS.items()}
-        modes = self.by(CPU, "mode")
-        if modes:
-            totals["cpu"] = sum(modes.values())
-            totals["cpu_idle"] = modes.get("idle", 0.0) + modes.get("iowait", 0.0)
-        return {key: value for key, value in totals.items() if value is not None}
+        labels = dict.fromkeys(TOTALS.values(), "device") | {CPU: "mode"}
+        return {
+            (name, one): value
+            for name, label in labels.items()
+            for one, value in self.by(name, label).items()
+        }
 
 
 def status_document(
     readings: Readings,
-    rates: Mapping[str, float | None],
+    rates: Mapping[Series, float | None],
     lock: Mapping[str, object],
     preferred: str | None,
 ) -> dict[str, object]:
@@ -93,8 +96,8 @@ def status_document(
             "up": bool(readings.value("dpl_llm_up")),
             "backend": readings.label("dpl_llm_up", "backend"),
         },
-        "network": {key: rates.get(key) for key in list(TOTALS)[:2]},
-        "disk": {key: rates.get(key) for key in list(TOTALS)[2:]},
+        "network": {key: _rate(rates, TOTALS[key]) for key in list(TOTALS)[:2]},
+        "disk": {key: _rate(rates, TOTALS[key]) for key in list(TOTALS)[2:]},
         "hostname": readings.label("dpl_node_info", "hostname"),
     }
 
@@ -143,8 +146,16 @@ def _memory(readings: Readings) -> dict[str, float | None]:
     return {"percent": percent, "total_bytes": total, "available_bytes": available}
 
 
-def _cpu_percent(rates: Mapping[str, float | None]) -> float | None:
-    total, idle = rates.get("cpu"), rates.get("cpu_idle")
-    if not total or idle is None:
+def _rate(rates: Mapping[Series, float | None], name: str) -> float | None:
+    """Of all devices whose rate is known together; None where there is none."""
+    known = [rate for (counter, _), rate in rates.items() if counter == name and rate is not None]
+    return sum(known) if known else None
+
+
+def _cpu_percent(rates: Mapping[Series, float | None]) -> float | None:
+    modes = {mode: rate for (counter, mode), rate in rates.items() if counter == CPU}
+    known = {mode: rate for mode, rate in modes.items() if rate is not None}
+    total, idle = sum(known.values()), sum(known.get(mode, 0.0) for mode in IDLE)
+    if not total or len(known) < len(modes):
         return None
     return round(100 * min(1.0, max(0.0, 1 - idle / total)), 2)

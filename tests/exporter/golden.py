@@ -30,10 +30,17 @@ HERE = re.compile(
 )
 """Labels that are this machine's."""
 NOT_EVERYWHERE = re.compile(
-    r"dpl_node_(disk|filesystem|network_speed|pressure|temperature)_|dpl_node_cpus{kind=.physical"
-    r'|dpl_node_cpu_seconds|dpl_exporter_collector\w+{collector="(disk|pressure|temperature)"'
+    r"dpl_node_(disk|filesystem|network_speed|temperature)_|dpl_node_cpus{kind=.physical"
+    r'|dpl_node_cpu_seconds|dpl_exporter_collector\w+{collector="(disk|temperature)"'
 )
-"""A machine or a container may lack these; they may not be other than in the golden page."""
+"""A machine or a container may lack these; they may not be other than in the golden page. What is
+read from DPL_PROC or DPL_SYSFS does not belong here: gpu_platforms.py has it on every machine."""
+CURE = (
+    "'+' is told here and not on the golden page, '-' the other way round. If that was meant: "
+    "`.venv/bin/python -m tests.exporter.golden` writes the pages anew; look at their diff. What "
+    "only some machines show: put its file of /proc into tests/fakes/linux.py; where nothing but "
+    "the machine itself can show it, its name into NOT_EVERYWHERE of tests/exporter/golden.py."
+)
 
 
 def masked(page: str) -> list[str]:

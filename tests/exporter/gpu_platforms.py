@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fakes.amd import VEGA, add_card
+from tests.fakes.linux import add_proc
 from tests.fakes.mac import add_tools
 from tests.fakes.nvml.gpus import H100_MIG, RTX_4090, FakeGpus
 
@@ -38,16 +39,22 @@ def sleeper(folder: Path, name: str) -> Iterator[int]:
         process.wait(10)
 
 
-def nowhere(folder: Path) -> dict[str, str]:
-    """No GPU, also where this machine has some: its NVIDIA library finds no driver."""
+def no_nvidia(folder: Path) -> Mapping[str, str]:
+    """Also where this machine has one: the library finds no driver."""
     gpus = FakeGpus(folder)
     gpus.say({"init": "!9"})
-    return {**gpus.environ, "DPL_SYSFS": str(folder / "sys")}
+    return gpus.environ
+
+
+def folders(folder: Path) -> dict[str, str]:
+    """Nothing of this machine's /sys and /proc: what is not put there is not there."""
+    return {"DPL_SYSFS": str(folder / "sys"), "DPL_PROC": str(folder / "proc")}
 
 
 @contextmanager
 def linux_cpu(folder: Path) -> Iterator[Machine]:
-    yield Machine(nowhere(folder))
+    add_proc(folder)
+    yield Machine({**no_nvidia(folder), **folders(folder)})
 
 
 @contextmanager
@@ -59,28 +66,30 @@ def nvidia_2_cards(folder: Path) -> Iterator[Machine]:
         bare |= {"uuid": "GPU-11111111-2222-3333-4444-000000000001"}
         gpus = FakeGpus(folder, {**RTX_4090, **processes}, bare)
         gpus.raise_xid(1, card=0, xid=63)
-        yield Machine(
-            {**gpus.environ, "DPL_SYSFS": str(folder / "sys")}, ("--gpu-pcie-throughput",), ("xid",)
-        )
+        add_proc(folder)
+        yield Machine({**gpus.environ, **folders(folder)}, ("--gpu-pcie-throughput",), ("xid",))
 
 
 @contextmanager
 def nvidia_mig(folder: Path) -> Iterator[Machine]:
     gpus = FakeGpus(folder, H100_MIG)
-    yield Machine({**gpus.environ, "DPL_SYSFS": str(folder / "sys")})
+    add_proc(folder)
+    yield Machine({**gpus.environ, **folders(folder)})
 
 
 @contextmanager
 def amd(folder: Path) -> Iterator[Machine]:
     add_card(folder / "sys", 0, {"vendor": "0x1a03"}, driver="ast")
     add_card(folder / "sys", 1, VEGA)
-    yield Machine(nowhere(folder))
+    add_proc(folder)
+    yield Machine({**no_nvidia(folder), **folders(folder)})
 
 
 @contextmanager
 def apple(folder: Path) -> Iterator[Machine]:
     path = add_tools(folder, limit_mb=40960)
-    yield Machine({**nowhere(folder), "PATH": path}, ("--gpu-powermetrics",), ("power_watts",))
+    environ = {**no_nvidia(folder), **folders(folder), "PATH": path}
+    yield Machine(environ, ("--gpu-powermetrics",), ("power_watts",))
 
 
 PLATFORMS: Mapping[str, Callable[[Path], AbstractContextManager[Machine]]] = {

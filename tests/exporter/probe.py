@@ -48,7 +48,7 @@ class Probe:
             kind=self.kind,
             slots=self.slots,
             processes=LlmProcesses(self.url, time.monotonic, find=lambda _port, _names: []),
-            monotonic=time.monotonic,
+            monotonic=lambda: time.monotonic() + self.ahead,
             budget=self.budget,
         )
 

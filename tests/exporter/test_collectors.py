@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from dpl_exporter.collectors.filesystem import (
 from dpl_exporter.collectors.lease import LeaseCollector
 from dpl_exporter.collectors.machine import Machine, MachineCollector, cpu_model, node_time
 from dpl_exporter.collectors.memory import Memory, MemoryCollector, read_memory
-from dpl_exporter.collectors.network import Device, NetworkCollector
+from dpl_exporter.collectors.network import Device, NetworkCollector, read_devices
 from dpl_exporter.collectors.temperature import TemperatureCollector
 from dpl_exporter.desk import LeaseDesk
 from dpl_exporter.errors import Failed, NoData
@@ -98,6 +99,23 @@ def test_memory_and_swap_are_bytes_and_pressure_is_absent_where_unknown() -> Non
     }
 
 
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_swapping_that_a_platform_does_not_count_is_absent(platform: str) -> None:
+    """psutil says there what was paged in and out of files on a Mac, and 0 on Windows."""
+    values = values_of(MemoryCollector(lambda: read_memory(platform)).collect())
+
+    assert "dpl_node_swap_total_bytes" in values
+    assert [name for name in values if "swap_in" in name or "swap_out" in name] == []
+
+
+def test_drops_that_a_mac_does_not_count_are_absent() -> None:
+    def told(platform: str) -> set[str]:
+        read = partial(read_devices, platform)
+        return set(values_of(NetworkCollector(re.compile("(?!)"), read).collect()))
+
+    assert told("linux") - told("darwin") == {"dpl_node_network_transmit_drops_total"}
+
+
 def test_a_mac_says_its_memory_pressure() -> None:
     values = values_of(MemoryCollector(lambda: Memory(1, 1, 0, 0, 0, 0, 0, pressure=2)).collect())
 
@@ -106,9 +124,12 @@ def test_a_mac_says_its_memory_pressure() -> None:
 
 def test_whole_disks_alone_are_told_in_bytes_and_seconds() -> None:
     disk = Disk(1, 2, 3, 4, 5000, 6000, 7000)
-    found = {"sda": disk, "loop0": disk, "dm-0": disk, "zram0": disk, "md127": disk, "sr0": disk}
+    others = ("loop0", "dm-0", "zram0", "md127", "sr0", "bcache0", "zd0", "drbd0", "rbd0", "nbd1")
+    parts = ("nvme0c0n1", "mmcblk0boot0", "mmcblk0rpmb")
 
-    values = values_of(DiskCollector(lambda: found).collect())
+    values = values_of(
+        DiskCollector(lambda: dict.fromkeys(("sda", *others, *parts), disk)).collect()
+    )
 
     assert {name: by(values, name, "device") for name in values} == {
         "dpl_node_disk_read_bytes_total": {"sda": 1.0},
@@ -119,6 +140,15 @@ def test_whole_disks_alone_are_told_in_bytes_and_seconds() -> None:
         "dpl_node_disk_write_time_seconds_total": {"sda": 6.0},
         "dpl_node_disk_io_time_seconds_total": {"sda": 7.0},
     }
+
+
+def test_disks_of_every_kind_are_told() -> None:
+    disk = Disk(1, 2, 3, 4, 5000, 6000, 7000)
+    names = ("sda", "sdaa", "vdb", "xvda", "nvme0n1", "mmcblk0", "disk0", "PhysicalDrive0")
+
+    values = values_of(DiskCollector(lambda: dict.fromkeys(names, disk)).collect())
+
+    assert set(by(values, "dpl_node_disk_read_bytes_total", "device")) == set(names)
 
 
 def test_times_that_a_platform_does_not_have_are_absent() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpl_exporter.collectors import gpu_card, models
-from tests.exporter.golden import FOLDER, differences, masked, page_of
+from tests.exporter.golden import CURE, FOLDER, differences, masked, page_of
 from tests.exporter.gpu_platforms import PLATFORMS
 from tests.exporter.llm_servers import SERVERS
 from tests.fakes.programs import find_program
@@ -27,7 +27,8 @@ def test_a_platform_says_what_its_golden_page_says(platform: str, tmp_path: Path
     )
 
     golden = (FOLDER / f"{platform}.prom").read_text("utf-8").splitlines()
-    assert differences(golden, masked(page)) == []
+    found = differences(golden, masked(page))
+    assert not found, "\n".join([f"the page of {platform} has changed", *found, CURE])
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 

@@ -195,6 +195,22 @@ def test_what_a_card_does_not_tell_is_absent(tmp_path: Path) -> None:
     }
 
 
+def test_a_reading_of_energy_that_fails_once_is_absent_once(tmp_path: Path) -> None:
+    energy = "dpl_gpu_energy_joules_total"
+    with exporter_with(tmp_path, RTX_4090) as (exporter, gpus):
+        before = exporter.page()
+        gpus.say({"0.energy": None})
+        during = until(exporter, lambda values: energy not in values)
+        gpus.say({"0.energy": 123457789})
+        after = until(exporter, lambda values: energy in values)
+
+    assert [by(page, energy, "gpu") for page in (before, during, after)] == [
+        {"0": 123456.789},
+        {},
+        {"0": 123457.789},
+    ]
+
+
 def test_a_blank_reading_is_absent_though_it_looks_like_a_number(tmp_path: Path) -> None:
     blanks = {
         "memory": "9223372036854775794 9223372036854775794 9223372036854775794",

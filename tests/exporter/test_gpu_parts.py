@@ -36,6 +36,29 @@ def test_energy_over_a_gap_is_not_made_up() -> None:
     assert (first, after_gap, unknown) == (1000.0, 1000.0, None)
 
 
+def test_a_card_that_counts_for_itself_is_never_told_by_another_count() -> None:
+    """The step from one to the other and back is a power of megawatts."""
+    now = [0.0]
+    energy = EnergyCount(lambda: now[0])
+    told = []
+    for counted in (5.000015e8, None, 5.000025e8):
+        told.append(energy.one_count("a", counted, 100.0))
+        now[0] += 5.0
+
+    assert told == [5.000015e8, None, 5.000025e8]
+
+
+def test_a_card_whose_power_was_counted_first_keeps_to_that() -> None:
+    now = [0.0]
+    energy = EnergyCount(lambda: now[0])
+    told = []
+    for counted in (None, 5e8, None):
+        told.append(energy.one_count("a", counted, 100.0))
+        now[0] += 5.0
+
+    assert told == [0.0, 500.0, 1000.0]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -55,6 +55,27 @@ def test_lmstudio_is_found_although_it_says_200_to_any_path() -> None:
         assert detect(Calls(server.url, 5.0)) == "lmstudio"
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_a_server_that_does_not_say_now_what_it_is_is_looked_at_again(status: int) -> None:
+    """An Ollama that was busy once was an `openai` until the exporter's restart."""
+    answers = ollama_answers()
+    with status_server(answers | {"/api/version": say({"error": "busy"}, status)}) as server:
+        probe = Probe(server.url)
+        busy = probe.failed()
+        server.answers.update(answers)
+        well = probe.values()
+
+    assert busy["dpl_llm_up"] == {labels(backend="unknown"): 0.0}
+    assert well["dpl_llm_up"] == {labels(backend="ollama"): 1.0}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 501])
+def test_a_server_that_has_no_such_path_is_of_another_kind(status: int) -> None:
+    answers = {"/v1/models": say({"data": [{"id": "m", "owned_by": "me"}]})}
+    with status_server(answers, otherwise=say({"error": "no"}, status)) as server:
+        assert detect(Calls(server.url, 5.0)) == "openai"
+
+
 def test_nobody_there_is_down_and_unknown() -> None:
     probe = Probe(NOWHERE)
 
@@ -87,6 +108,47 @@ def test_the_kind_is_probed_again_until_known_and_then_kept() -> None:
     assert known["dpl_llm_up"] == {labels(backend="ollama"): 1.0}
     assert gone["dpl_llm_up"] == {labels(backend="ollama"): 0.0}
     assert probe.collector.name == "llm_ollama"
+
+
+def test_another_server_on_the_same_port_is_found_once_the_first_was_gone_for_a_minute() -> None:
+    with status_server(ollama_answers()) as server:
+        probe = Probe(server.url)
+        probe.values()
+        server.answers.clear()
+        server.answers.update(vllm_answers())
+        soon = probe.failed()
+        probe.ahead = 61.0
+        later = probe.values()
+
+    assert soon["dpl_llm_up"] == {labels(backend="ollama"): 0.0}
+    assert later["dpl_llm_up"] == {labels(backend="vllm"): 1.0}
+    assert probe.collector.name == "llm_openai"
+
+
+def test_a_server_that_is_down_for_long_keeps_its_kind_and_its_counts() -> None:
+    """Else an alert on it would begin anew, and a restart would count every model as unloaded."""
+    with status_server(ollama_answers()) as server:
+        probe = Probe(server.url)
+        probe.values()
+        backend = probe.collector.backend
+        server.answers.clear()
+        probe.ahead = 61.0
+        gone = probe.failed()
+        server.answers.update(ollama_answers())
+        probe.values()
+
+    assert gone["dpl_llm_up"] == {labels(backend="ollama"): 0.0}
+    assert probe.collector.backend is backend
+
+
+def test_a_kind_that_was_told_is_kept_whatever_answers() -> None:
+    with status_server(vllm_answers()) as server:
+        probe = Probe(server.url, kind="ollama")
+        probe.failed()
+        probe.ahead = 61.0
+        later = probe.failed()
+
+    assert later["dpl_llm_up"] == {labels(backend="ollama"): 0.0}
 
 
 def test_a_kind_that_was_told_is_not_probed() -> None:

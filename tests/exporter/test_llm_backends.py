@@ -162,7 +162,12 @@ def test_ollama_a_deleted_model_vanishes_and_a_cloud_model_is_not_on_this_node()
 
 @pytest.mark.parametrize(
     ("environment", "slots"),
-    [({}, 1), ({"OLLAMA_NUM_PARALLEL": "3"}, 3), ({"OLLAMA_NUM_PARALLEL": "0"}, 1)],
+    [
+        ({}, 1),
+        ({"OLLAMA_NUM_PARALLEL": "3"}, 3),
+        ({"OLLAMA_NUM_PARALLEL": "0"}, 1),
+        ({"OLLAMA_NUM_PARALLEL": "²"}, 1),
+    ],
 )
 def test_ollama_has_one_slot_unless_it_was_told_otherwise(
     environment: dict[str, str], slots: int

@@ -66,6 +66,14 @@ def test_a_page_tells_what_each_model_computes(
     assert {name: work for name, work in read_page(text, names).items() if work != Work()} == found
 
 
+def test_a_line_of_very_many_labels_is_left_out() -> None:
+    """Its parser takes time by the square of them: 6 MB kept a core busy for minutes."""
+    names = ",".join(f'a{number}="b"' for number in range(10_000))
+    lines = f'vllm:num_requests_running{{{names}}} 1\nvllm:num_requests_running{{engine="0"}} 2\n'
+
+    assert read_page(lines, VLLM) == {"": Work(running=2.0)}
+
+
 def test_vllm_tells_models_context_version_requests_and_cache() -> None:
     with status_server(vllm_answers()) as server:
         probe = Probe(server.url)

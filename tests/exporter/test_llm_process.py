@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from dpl_exporter.collectors.llm_process import (
     find_processes,
     read_usage,
 )
+from tests.exporter.gpu_platforms import sleeper
 from tests.exporter.values import Values, labels, only, values_of
 
 ME = psutil.Process()
@@ -46,6 +48,16 @@ def test_where_nobody_is_seen_to_listen_the_name_counts() -> None:
 
     assert os.getpid() in [one.pid for one in find_processes(port, (ME.name(),))]
     assert find_processes(port, ("no such program",)) == []
+
+
+@pytest.mark.parametrize("proxy", ["docker-proxy", "rootlessport", "pasta.avx2", "ssh", "haproxy"])
+def test_who_only_passes_connections_on_is_not_the_server(tmp_path: Path, proxy: str) -> None:
+    """In a container the server itself listens where we do not see it."""
+    with sleeper(tmp_path, proxy) as passing, sleeper(tmp_path, "ollama") as server:
+        found = find_processes(1, ("ollama",), lambda _port: {passing})
+
+    assert server in [one.pid for one in found]
+    assert passing not in [one.pid for one in found]
 
 
 def test_where_connections_may_not_be_seen_at_all_the_name_counts() -> None:

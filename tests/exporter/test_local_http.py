@@ -1,16 +1,21 @@
 """One call, one deadline, whatever the other side does."""
 
+import json
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
+from dpl_exporter.collectors.answers import rows
 from dpl_exporter.errors import LlmBadAnswer, LlmError, LlmUnreachable
-from dpl_exporter.local_http import LARGEST_ANSWER, Calls, Place
-from tests.fakes.llm_status import Said, black_hole, say, status_server
+from dpl_exporter.local_http import Answer, Calls, Place, tls_for
+from tests.exporter.certificates import self_signed
+from tests.fakes.llm_status import RECORDINGS, Said, black_hole, say, status_server
 
 PATIENCE = 10.0
 
@@ -105,11 +110,51 @@ def test_what_is_no_http_is_an_error_of_ours(answer: bytes) -> None:
         Calls(url, PATIENCE).get("/")
 
 
-def test_an_endless_answer_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("ask", "mebibytes"), [(Calls.get, 1), (Calls.page, 8)], ids=["json", "metrics"]
+)
+def test_an_endless_answer_is_refused(ask: Callable[[Calls, str], Answer], mebibytes: int) -> None:
+    """8 MiB of `{}` were 250 MB of objects, and stopped all threads while they were made."""
     head = b"HTTP/1.1 200 OK\r\n\r\n"
-    with raw_server([head, *([b"x" * 2**20] * (LARGEST_ANSWER // 2**20 + 1))], 0.0) as url:
-        with pytest.raises(LlmBadAnswer, match="8 MiB"):
-            Calls(url, PATIENCE).get("/")
+    with raw_server([head, *([b"x" * 2**20] * (mebibytes + 1))], 0.0) as url:
+        with pytest.raises(LlmBadAnswer, match=f"larger than {mebibytes} MiB"):
+            ask(Calls(url, PATIENCE), "/")
+
+
+def test_a_list_of_two_thousand_models_of_ollama_is_no_endless_answer() -> None:
+    (one,) = json.loads((RECORDINGS / "ollama" / "tags.json").read_text())["models"][:1]
+    with status_server({"/api/tags": say({"models": [one] * 2000})}) as server:
+        assert len(rows(Calls(server.url, PATIENCE).get("/api/tags").document(), "models")) == 100
+
+
+def test_a_server_that_speaks_tls_is_reached_with_the_authorities_that_are_given(
+    tmp_path: Path,
+) -> None:
+    """They are read once: each time anew they cost more than the call."""
+    cert, key = self_signed(tmp_path)
+    inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    inside.load_cert_chain(cert, key)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as plain,
+        inside.wrap_socket(plain, server_side=True) as server,
+    ):
+
+        def serve() -> None:
+            for _ in range(2):
+                with suppress(OSError):
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        ours = ssl.create_default_context(cafile=cert)
+        assert Calls(url, PATIENCE, tls=ours).get("/").body == b"ok"
+        with pytest.raises(LlmUnreachable):
+            Calls(url, PATIENCE, tls=tls_for(url)).get("/")
+        thread.join(PATIENCE)
 
 
 def test_a_name_server_that_is_silent_is_cut_off() -> None:

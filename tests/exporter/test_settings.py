@@ -112,6 +112,7 @@ BAD = [
     (["--llm-kind", "zzz"], {}, "one of: auto"),
     (["--slots", "0"], {}, "--slots: '0'"),
     (["--slots", "many"], {}, "nor auto"),
+    (["--slots", "000000001999999"], {}, "from 1 to 4096"),
     ([], {"DPL_SLOTS": "-1"}, "DPL_SLOTS"),
     (["--keys-file", "none.yaml"], {}, "cannot be read: No such file"),
     (["--tls-cert", "."], {}, "--tls-cert"),

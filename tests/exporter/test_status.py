@@ -6,7 +6,7 @@ from prometheus_client import Metric
 
 from dpl_exporter.collectors.base import counters, gauge, gauges
 from dpl_exporter.collectors.models import Model, model_families
-from dpl_exporter.status import Readings, current_model, status_document
+from dpl_exporter.status import Readings, Series, current_model, status_document
 from dpl_exporter.throughput import LEAST, Throughput
 
 FREE: dict[str, object] = {"owner": None, "holders": [], "slots": 4, "slots_free": 4}
@@ -18,7 +18,7 @@ def cpu(user: float, idle: float) -> list[Metric]:
 
 
 def test_percentages_go_to_a_hundred() -> None:
-    throughput = Throughput()
+    throughput = Throughput[Series]()
     throughput.add(0.0, Readings(cpu(10.0, 100.0)).totals())
     readings = Readings(
         [
@@ -34,6 +34,16 @@ def test_percentages_go_to_a_hundred() -> None:
     assert document["memory"] == {"percent": 75.0, "total_bytes": 200.0, "available_bytes": 50.0}
     assert document["gpu"] == []
     assert document["locked"] is False
+
+
+def test_the_load_is_not_known_where_the_rate_of_one_mode_is_not() -> None:
+    throughput = Throughput[Series]()
+    throughput.add(0.0, Readings(cpu(10.0, 100.0)).totals())
+    readings = Readings(cpu(13.0, 7.0))
+
+    document = status_document(readings, throughput.rates(5.0, readings.totals()), FREE, None)
+
+    assert document["cpu"] == {"percent": None, "count": None, "load1": None}
 
 
 def test_what_is_not_known_is_null() -> None:
@@ -54,7 +64,7 @@ def test_throughput_is_made_of_two_snapshots_over_all_devices() -> None:
         devices: dict[str, float | None] = {"eth0": eth0, "eth1": eth1}
         return Readings(counters("dpl_node_network_receive_bytes_total", "x", "device", devices))
 
-    throughput = Throughput()
+    throughput = Throughput[Series]()
     throughput.add(0.0, net(0.0, 100.0).totals())
     later = net(50.0, 250.0)
 
@@ -66,8 +76,26 @@ def test_throughput_is_made_of_two_snapshots_over_all_devices() -> None:
     }
 
 
+def test_a_card_that_comes_back_makes_no_rate_of_what_it_had_counted_before() -> None:
+    """Its total of five years, over five seconds, was 200 GB a second."""
+
+    def net(**devices: float | None) -> Readings:
+        return Readings(counters("dpl_node_network_receive_bytes_total", "x", "device", devices))
+
+    throughput = Throughput[Series]()
+    throughput.add(0.0, net(eth0=100.0).totals())
+    later = net(eth0=150.0, eth1=1e12)
+
+    document = status_document(later, throughput.rates(5.0, later.totals()), FREE, None)
+
+    assert document["network"] == {
+        "receive_bytes_per_second": 10.0,
+        "transmit_bytes_per_second": None,
+    }
+
+
 def test_snapshots_that_are_too_close_make_no_rate() -> None:
-    throughput = Throughput()
+    throughput = Throughput[str]()
     throughput.add(0.0, {"a": 0.0})
     throughput.add(0.1, {"a": 5.0})
 
@@ -76,7 +104,7 @@ def test_snapshots_that_are_too_close_make_no_rate() -> None:
 
 
 def test_the_newest_snapshot_that_is_old_enough_counts() -> None:
-    throughput = Throughput()
+    throughput = Throughput[str]()
     for second in range(20):
         throughput.add(float(second), {"a": 10.0 * second})
 
@@ -85,7 +113,7 @@ def test_the_newest_snapshot_that_is_old_enough_counts() -> None:
 
 def test_a_snapshot_that_comes_in_between_disturbs_no_rate() -> None:
     """A scrape and /status run on threads of their own."""
-    throughput = Throughput()
+    throughput = Throughput[str]()
     throughput.add(0.0, {"a": 0.0})
     throughput.add(9.5, {"a": 95.0})
 
@@ -100,7 +128,7 @@ def test_a_snapshot_that_comes_in_between_disturbs_no_rate() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1e12)), max_size=20))
 def test_a_rate_is_never_negative(steps: list[tuple[float, float]]) -> None:
-    throughput = Throughput()
+    throughput = Throughput[str]()
     now = 0.0
     for pause, total in steps:
         now += pause

@@ -28,6 +28,41 @@ def test_metrics_come_as_prometheus_text_or_openmetrics_by_accept(exporter: Runn
     assert only(values_of(families), "dpl_llm_up") == 1.0
 
 
+@pytest.mark.parametrize("version", ["abc", "", "1.0.0;escaping=zzz", "1.0.0;=;;"])
+def test_an_accept_that_nobody_understands_is_answered_in_text(
+    exporter: Running, version: str
+) -> None:
+    accept = {"Accept": f"application/openmetrics-text; version={version}"}
+
+    assert exporter.call("GET", "/metrics", headers=accept).status == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("text/plain; version=0.0.4; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text", "application/openmetrics-text"),
+        ("text/html; charset=utf-8", "text/plain"),
+        ("text/plainly", "text/plain"),
+        ("text/plain\r\n X-Folded: 1", "text/plain"),
+        ("", "text/plain"),
+    ],
+)
+def test_of_an_engines_page_only_the_types_of_metrics_pass_through(
+    exporter: Running, llm: StatusServer, said: str, told: str
+) -> None:
+    """Else who may write that page could have a browser run what it likes at our address."""
+    kept = llm.answers["/metrics"]
+    llm.answers["/metrics"] = Said(b"<script>1</script>", content_type=said)
+    try:
+        answer = exporter.call("GET", "/metrics/llamacpp")
+    finally:
+        llm.answers["/metrics"] = kept
+
+    assert (answer.headers["Content-Type"], answer.body) == (told, b"<script>1</script>")
+    assert "X-Folded" not in answer.headers
+
+
 def test_the_engines_own_metrics_pass_through_unchanged(
     exporter: Running, llm: StatusServer
 ) -> None:

@@ -3,13 +3,13 @@
 import hashlib
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from tests.exporter.certificates import self_signed
 from tests.exporter.process import raw, running
 from tests.fakes.llm_status import StatusServer
 
@@ -94,23 +94,9 @@ def test_beyond_loopback_a_page_whose_name_was_made_to_point_here_locks_nothing(
     assert status["locked"] is False
 
 
-SELF_SIGNED = (
-    *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-    *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-)
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        [*SELF_SIGNED, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
-    return cert, key
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_spoken_and_a_silent_client_keeps_nobody_from_entering(
@@ -136,3 +122,26 @@ def test_tls_is_spoken_and_a_silent_client_keeps_nobody_from_entering(
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"200 OK" not in plain_text
     assert "Traceback" not in err
+
+
+def test_a_renewed_certificate_counts_from_the_next_connection_and_a_broken_one_changes_nothing(
+    tmp_path: Path, llm: StatusServer
+) -> None:
+    """Whoever renews it writes two files, one after the other."""
+    cert, key = self_signed(tmp_path)
+    first = cert.read_text("ascii")
+    flags = ("--llm-url", llm.url, "--tls-cert", str(cert), "--tls-key", str(key))
+    with running(tmp_path, *flags) as exporter:
+        address = (urlsplit(exporter.url).hostname or "", urlsplit(exporter.url).port or 0)
+        shown = [ssl.get_server_certificate(address, timeout=PATIENCE)]
+        cert.write_text("-----BEGIN CERTIFICATE-----\nhalf", "ascii")
+        shown += [ssl.get_server_certificate(address, timeout=PATIENCE) for _ in range(2)]
+        self_signed(tmp_path)
+        renewed = cert.read_text("ascii")
+        shown += [ssl.get_server_certificate(address, timeout=PATIENCE)]
+        exporter.process.terminate()
+        _, err = exporter.process.communicate(timeout=PATIENCE)
+
+    assert shown == [first, first, first, renewed]
+    assert err.count("certificate not taken, the old one stays") == 1
+    assert err.count("certificate taken") == 1

@@ -19,6 +19,9 @@ HALF_LARGE_BODY = b"POST /lock HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r
 NO_BODY_YET = (
     b"POST /lock HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n"
 )
+EXPECT_FIRST = (
+    b"POST /lock HTTP/1.1\r\nExpect: 100-continue\r\n" + HOST + b"Content-Length: 9\r\n\r\n"
+)
 BEGUN = [b"", HALF_HEAD, HALF_BODY, HALF_LARGE_BODY, NO_BODY_YET, READY + HALF_HEAD]
 
 
@@ -85,10 +88,11 @@ def test_a_request_that_comes_in_single_bytes_is_answered(exporter: Running) -> 
     assert answer.count(b"HTTP/1.1 200 OK") == 2
 
 
+@pytest.mark.parametrize("begun", [NO_BODY_YET, EXPECT_FIRST], ids=["last", "first"])
 def test_a_client_that_waits_for_100_continue_gets_it_before_it_sends_its_body(
-    exporter: Running,
+    exporter: Running, begun: bytes
 ) -> None:
-    with connections(exporter, 1, NO_BODY_YET) as (sock,):
+    with connections(exporter, 1, begun) as (sock,):
         proceed = sock.recv(65536)
         sock.sendall(b"not json!")
         answer = sock.recv(65536)

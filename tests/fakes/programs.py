@@ -21,4 +21,7 @@ def find_program(name: str) -> str:
         found = shutil.which(candidate) or shutil.which(candidate, path=str(parts))
         if found:
             return found
-    raise FileNotFoundError(f"{name} is neither on PATH nor in {parts}: `make test` fetches it")
+    raise FileNotFoundError(
+        f"{name} is neither on PATH nor in {parts}. To fetch it (and no more than the programs): "
+        ".venv/bin/dpl stack fetch --parts-dir .parts"
+    )

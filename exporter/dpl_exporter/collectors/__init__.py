@@ -13,7 +13,7 @@ from dpl_exporter.collectors import node_exporter as words
 from dpl_exporter.collectors.base import Collector
 from dpl_exporter.collectors.bilingual import Bilingual
 from dpl_exporter.collectors.build import BuildCollector
-from dpl_exporter.collectors.cpu import CpuCollector, read_each_cpu
+from dpl_exporter.collectors.cpu import CpuCollector, Forward, read_each_cpu
 from dpl_exporter.collectors.disk import DiskCollector, read_disks
 from dpl_exporter.collectors.filesystem import (
     Filesystem,
@@ -69,7 +69,7 @@ COLLECTORS: Mapping[str, Callable[[Parts], Collector]] = {
     "filesystem": lambda parts: FilesystemCollector(_filesystems(parts.settings)),
     "network": lambda parts: NetworkCollector(parts.settings.network_ignore),
     "temperature": lambda parts: TemperatureCollector(),
-    "pressure": lambda parts: PressureCollector(),
+    "pressure": lambda parts: PressureCollector(partial(read_pressure, _proc(parts.settings))),
     "gpu_nvidia": lambda parts: _nvidia(parts),
     "gpu_amd": lambda parts: _amd(parts.settings),
     "gpu_apple": lambda parts: _apple(parts.settings),
@@ -84,7 +84,9 @@ NODE_EXPORTER: Mapping[str, Callable[[Parts], Collector]] = {
     "machine": lambda parts: Bilingual(
         MachineCollector, read_whole_machine, partial(words.machine_words, wall=time.time)
     ),
-    "cpu": lambda parts: Bilingual(CpuCollector, read_each_cpu, words.cpu_words),
+    "cpu": lambda parts: Bilingual(
+        CpuCollector, read_each_cpu, partial(words.cpu_words, forward=Forward())
+    ),
     "memory": lambda parts: Bilingual(
         MemoryCollector, read_whole_memory, partial(words.memory_words, platform=sys.platform)
     ),
@@ -95,9 +97,11 @@ NODE_EXPORTER: Mapping[str, Callable[[Parts], Collector]] = {
     "network": lambda parts: Bilingual(
         partial(NetworkCollector, parts.settings.network_ignore),
         read_devices,
-        partial(words.network_words, ignore=parts.settings.network_ignore, platform=sys.platform),
+        partial(words.network_words, ignore=parts.settings.network_ignore),
     ),
-    "pressure": lambda parts: Bilingual(PressureCollector, read_pressure, words.pressure_words),
+    "pressure": lambda parts: Bilingual(
+        PressureCollector, partial(read_pressure, _proc(parts.settings)), words.pressure_words
+    ),
 }
 """In place of those above with `--compat=node_exporter`."""
 
@@ -116,6 +120,11 @@ def made(parts: Parts) -> list[Collector]:
     settings = parts.settings
     makers = {**COLLECTORS, **(NODE_EXPORTER if settings.compat else {})}
     return [make(parts) for name, make in makers.items() if name in settings.collectors]
+
+
+def _proc(settings: Settings) -> Path:
+    """Where /proc is, for collectors that read there themselves."""
+    return Path(settings.environment.get("DPL_PROC", "/proc"))
 
 
 def _filesystems(settings: Settings) -> Callable[[], Sequence[Filesystem]]:

@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 LONGEST_LABEL = 200
-"""Prometheus drops the whole page for a longer label value (label_value_length_limit)."""
+"""Bytes. Prometheus drops the whole page for a longer label value (label_value_length_limit)."""
 MOST_DEVICES = 8
 """Disks, and network devices, that get series: keeps a page under its budget of 400."""
 
@@ -93,5 +93,6 @@ def merged(families: Iterable[Metric]) -> list[Metric]:
 
 
 def clean(text: str) -> str:
-    """A label value that comes from outside: printable, and short enough for Prometheus."""
-    return "".join(c if c.isprintable() else "?" for c in text[:LONGEST_LABEL])
+    """A label value that comes from outside: printable, and of at most 200 bytes."""
+    shown = "".join(c if c.isprintable() else "?" for c in text[:LONGEST_LABEL])
+    return shown.encode()[:LONGEST_LABEL].decode("utf-8", "ignore")

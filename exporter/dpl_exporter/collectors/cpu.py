@@ -1,7 +1,8 @@
 """CPU time and count."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import psutil
 from prometheus_client import Metric
@@ -12,6 +13,12 @@ MODES = (
     "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "interrupt", "dpc",
 )  # fmt: skip
 """Those of Linux, macOS and Windows; each platform has some."""
+HELD_BY = {"user": ("guest",), "nice": ("guest_nice",), "system": ("interrupt", "dpc")}
+"""Mode -> what it holds besides: on Linux the time of guests, on Windows that of interrupts."""
+BEGUN_ANEW = 3.0
+"""Seconds: who falls by more was taken away and came back, as node_exporter takes it."""
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +38,39 @@ def read_cpu() -> Cpu:
 
 
 def read_each_cpu() -> Cpu:
-    """One reading as well: the sums are made here. Source: psutil.cpu_times(percpu=True)."""
+    """The sum is the system's own: what a CPU has spent stays in it when that one is taken away.
+
+    Source: psutil.cpu_times(percpu=True).
+    """
     each = [one._asdict() for one in psutil.cpu_times(percpu=True)]
-    seconds = {mode: sum(one[mode] for one in each) for mode in each[0]} if each else {}
-    return Cpu(seconds, psutil.cpu_count(), psutil.cpu_count(logical=False), each)
+    return replace(read_cpu(), each=each)
 
 
-def by_mode(seconds: Mapping[str, float]) -> dict[str, float | None]:
-    """Linux counts guest time in user and guest_nice in nice as well: taken off here."""
-    modes: dict[str, float | None] = {mode: seconds[mode] for mode in MODES if mode in seconds}
-    for mode, guest in (("user", "guest"), ("nice", "guest_nice")):
-        if mode in seconds and guest in seconds:
-            modes[mode] = max(0.0, seconds[mode] - seconds[guest])
+def by_mode(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Each second in one mode only; see HELD_BY."""
+    modes = {mode: seconds[mode] for mode in MODES if mode in seconds}
+    for mode in HELD_BY.keys() & modes.keys():
+        held = sum(seconds.get(other, 0.0) for other in HELD_BY[mode])
+        modes[mode] = max(0.0, modes[mode] - held)
     return modes
+
+
+class Forward:
+    """Counters that may step back a little, as Linux's iowait does (proc(5)), and may not seem to:
+    Prometheus takes a fall for a restart, and adds the whole count once more."""
+
+    def __init__(self) -> None:
+        self._read: Mapping[Any, float] = {}
+        self._told: Mapping[Any, float] = {}
+
+    def of(self, seconds: Mapping[Key, float]) -> dict[Key, float]:
+        """Never less than was told before, unless one fell by more than three seconds at once."""
+        told = dict(seconds)
+        for key, value in seconds.items():
+            if self._read.get(key, value) - value <= BEGUN_ANEW:
+                told[key] = max(value, self._told.get(key, value))
+        self._read, self._told = seconds, told
+        return told
 
 
 class CpuCollector(Collector):
@@ -53,6 +80,7 @@ class CpuCollector(Collector):
 
     def __init__(self, read: Callable[[], Cpu] = read_cpu) -> None:
         self._read = read
+        self._forward = Forward()
 
     def collect(self) -> Iterable[Metric]:
         cpu = self._read()
@@ -60,7 +88,7 @@ class CpuCollector(Collector):
             "dpl_node_cpu_seconds_total",
             "CPU time in seconds, summed over all CPUs.",
             "mode",
-            by_mode(cpu.seconds),
+            dict(self._forward.of(by_mode(cpu.seconds))),
         )
         yield from gauges(
             "dpl_node_cpus",

@@ -1,4 +1,8 @@
-"""Traffic of whole disks: partitions and what lies on top (dm, md) would count it twice."""
+"""Traffic of the machine's disks, each as a whole.
+
+Partitions, the paths to a disk, and what lies on top of disks (dm, md, bcache, zvols) would count
+it twice; loops and RAM are no disks, and what comes over the network (nbd, rbd) counts there.
+"""
 
 import os
 import re
@@ -12,7 +16,9 @@ from prometheus_client import Metric
 from dpl_exporter.collectors.base import MOST_DEVICES, Collector, counters
 from dpl_exporter.errors import NoData
 
-NO_DISK = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd)\d+")
+NO_DISK = re.compile(
+    r"(loop|ram|zram|dm-|md|bcache|zd|sr|fd|nbd|rbd|drbd)\d+|nvme\d+c\d+n\d+|mmcblk\d+(boot\d+|rpmb)"
+)
 
 
 @dataclass(frozen=True, slots=True)

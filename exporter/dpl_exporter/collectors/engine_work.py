@@ -18,8 +18,10 @@ from dpl_exporter.errors import LlmError, LlmUnreachable
 from dpl_exporter.local_http import Calls
 
 KEEP = 30.0
-MOST_LINES = 2000
-"""Of a page: three of each model of each of its engines."""
+MOST_LINES = 700
+"""Of a page, under one name: one of each model of each of its engines."""
+LONGEST_LINE = 1000
+"""Of characters. The time to parse a line grows with the square of its labels."""
 
 
 @dataclass(slots=True)
@@ -68,16 +70,27 @@ def read_page(page: str, names: Names) -> Mapping[str, Work]:
 
 
 def _samples(page: str, names: tuple[str, ...]) -> Iterable[Sample]:
-    """Of exactly these names; a line that is none, or no number, is left out."""
-    lines = (line for line in page.split("\n") if line.startswith(names))
-    for line in islice(lines, MOST_LINES):
-        try:
-            (family,) = text_string_to_metric_families(line)
-            (sample,) = family.samples
-        except (ValueError, KeyError, IndexError):
-            continue
-        if sample.name in names and plausible(sample.value) is not None:
-            yield sample
+    """Of exactly these names; a line that is none, is too long, or has no number is left out."""
+    for name in names:
+        for line in islice(_lines(page, name), MOST_LINES):
+            try:
+                (family,) = text_string_to_metric_families(line)
+                (sample,) = family.samples
+            except (ValueError, KeyError, IndexError):
+                continue
+            if sample.name == name and plausible(sample.value) is not None:
+                yield sample
+
+
+def _lines(page: str, start: str) -> Iterable[str]:
+    """Those that begin so. Of all the others, which may be a million, no list is made."""
+    page, start = f"\n{page}\n", f"\n{start}"
+    at = page.find(start)
+    while at >= 0:
+        line = page[at + 1 : page.index("\n", at + 1)]
+        if len(line) <= LONGEST_LINE:
+            yield line
+        at = page.find(start, at + 1)
 
 
 class EngineWork:
@@ -101,7 +114,7 @@ class EngineWork:
 def ask_page(calls: Calls, path: str, names: Names) -> Mapping[str, Work]:
     """Empty where it has no such page, or does not show it. Raises: LlmUnreachable."""
     try:
-        answer = calls.get(path)
+        answer = calls.page(path)
     except LlmUnreachable:
         raise
     except LlmError:

@@ -1,4 +1,4 @@
-"""Joules out of watts, for a card whose driver counts no energy."""
+"""Joules of a card: its own count, or power over time where its driver counts no energy."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -20,6 +20,17 @@ class EnergyCount:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._now = monotonic
         self._meters: dict[Hashable, _Meter] = {}
+        self._count_themselves: set[Hashable] = set()
+
+    def one_count(self, card: Hashable, counted: float | None, watts: float | None) -> float | None:
+        """`counted` where the card told it at first, else what `add` makes of its power; for ever
+        the same of the two, since a step between them would be a power of megawatts.
+
+        So None where a card that counts for itself does not tell now.
+        """
+        if counted is not None and card not in self._meters:
+            self._count_themselves.add(card)
+        return counted if card in self._count_themselves else self.add(card, watts)
 
     def add(self, card: Hashable, watts: float | None) -> float | None:
         """Joules of this card since it was first told here; None where it tells no power."""

@@ -60,13 +60,12 @@ def read_power(
     """Raises: CardLost, DriverFailed."""
     watts = _milli(nvml.ask("DeviceGetPowerUsage", handle))
     joules = _milli(nvml.ask("DeviceGetTotalEnergyConsumption", handle))
-    counted = energy.add(uuid, watts)  # also when it is not needed: a reading may fail later
     events = nvml.ask("DeviceGetCurrentClocksEventReasons", handle)
     if events is None:
         events = nvml.ask("DeviceGetCurrentClocksThrottleReasons", handle)
     state = nvml.ask("DeviceGetPerformanceState", handle)
     return Power(
-        energy=counted if joules is None else joules,
+        energy=energy.one_count(uuid, joules, watts),
         watts=watts,
         limit=_milli(nvml.ask("DeviceGetEnforcedPowerLimit", handle)),
         temperatures=read_temperatures(nvml, handle, fields),

@@ -1,7 +1,8 @@
 """The one LLM server of this node: which kind it is, whether it answers, and what it says.
 
 Its kind is probed (at most three GETs, all within the 0.3 s that one page has for it) until it is
-known, and then kept. `dpl_llm_up` is always on the page, 0 when the server is unreachable, and
+known, and then kept; a server that fails for a minute may have been exchanged for another, so that
+it is probed again. `dpl_llm_up` is always on the page, 0 when the server is unreachable, and
 never a value of before. The collector's name is `llm` until the kind is known, then that kind's:
 `llm_ollama`, `llm_llamacpp`, `llm_openai`.
 """
@@ -16,13 +17,18 @@ from dpl_exporter.collectors.answers import rows, text
 from dpl_exporter.collectors.base import Collector, info
 from dpl_exporter.collectors.llm_process import LlmProcesses
 from dpl_exporter.errors import Failed, LlmBadAnswer, LlmError
-from dpl_exporter.local_http import Calls
+from dpl_exporter.local_http import Calls, tls_for
 from dpl_exporter.slots import Slots
 
 BUDGET = 0.3
+DOUBT = 60.0
+"""Seconds without an answer as of the kind that was found, until another is looked for."""
 UNKNOWN = "unknown"
 OWNERS = {"llamacpp": "llamacpp", "vllm": "vllm", "sglang": "sglang"}
 """`owned_by` in /v1/models -> kind."""
+HAS_NONE = 501
+NOT_NOW = frozenset({408, 425, 429})
+"""Below 500; what else lies there says that the server has no such path, or not for us."""
 
 
 class Backend(Protocol):
@@ -82,6 +88,9 @@ class LlmCollector(Collector):
         self.url = url
         self.backend: Backend | None = make(kind) if kind else None
         """None until the server has said what it is."""
+        self._is_given = kind is not None
+        self._well_at = float("-inf")
+        self._tls = tls_for(url)
         self._make = make
         self._slots = slots
         self._processes = processes
@@ -93,15 +102,15 @@ class LlmCollector(Collector):
         return self.backend.collector if self.backend else "llm"
 
     def collect(self) -> Iterable[Metric]:
-        calls = Calls(self.url, self._budget)
+        calls = self.calls(self._budget)
         started = self._now()
         try:
-            backend = self.backend or self._make(detect(calls))
+            backend = self._known(calls)
             hello = backend.hello(calls)
         except LlmError as error:
             down = [*self._up(0.0), *self._took(self._now() - started)]
             raise Failed(f"{self.url}: {error.message}", down) from None
-        self.backend = backend
+        self.backend, self._well_at = backend, started
         head = [*self._up(1.0), *self._took(self._now() - started)]
         head += self._processes.families(backend.kind)
         try:
@@ -110,6 +119,21 @@ class LlmCollector(Collector):
             raise Failed(f"{self.url}: {error.message}", head) from None
         self._slots.learn(backend.slots)
         return [*head, *self._info(backend), *said]
+
+    def calls(self, seconds: float) -> Calls:
+        """To the server, all of them within that time."""
+        return Calls(self.url, seconds, tls=self._tls)
+
+    def _known(self, calls: Calls) -> Backend:
+        """The kind that was given or found; found anew where that one is in doubt.
+
+        Raises: LlmError.
+        """
+        backend = self.backend
+        if backend and (self._is_given or self._now() - self._well_at <= DOUBT):
+            return backend
+        kind = detect(calls)
+        return backend if backend and backend.kind == kind else self._make(kind)
 
     def server_pids(self) -> frozenset[int]:
         """The processes of the server that was found; none where it is on another machine."""
@@ -144,22 +168,36 @@ class LlmCollector(Collector):
 
 
 def detect(calls: Calls) -> str:
-    """What kind of server answers. Bodies decide, not statuses: LM Studio says 200 to any path.
+    """What kind of server answers. LM Studio says 200 to any path, so there the body decides.
 
-    Raises: LlmUnreachable; LlmBadAnswer where it answers as no kind that we know, which is also
-    what a llama.cpp that still loads does.
+    Raises: LlmUnreachable; LlmBadAnswer where it cannot say now what it is, which is also what a
+    llama.cpp that still loads does, or answers as no kind that we know.
     """
-    listed = calls.told("/v1/models")
+    listed = _told(calls, "/v1/models")
     for row in rows(listed, "data")[:1]:
         owner = OWNERS.get(text(row, "owned_by"))
         if owner:
             return owner
-    if text(calls.told("/api/version"), "version"):
+    if text(_told(calls, "/api/version"), "version"):
         return "ollama"
-    if "data" not in listed and text(calls.told("/version"), "version"):
+    if "data" not in listed and text(_told(calls, "/version"), "version"):
         return "vllm"  # it wants a key for its list
-    if "data" in listed and isinstance(calls.told("/api/v0/models").get("data"), list):
+    if "data" in listed and isinstance(_told(calls, "/api/v0/models").get("data"), list):
         return "lmstudio"
     if isinstance(listed.get("data"), list):
         return "openai"
     raise LlmBadAnswer("it answers, but as no kind of LLM server that we know (does it load?)")
+
+
+def _told(calls: Calls, path: str) -> Mapping[str, object]:
+    """A JSON object; empty where the server has none there, or not for us.
+
+    Raises: LlmUnreachable; LlmBadAnswer where it may have one, and only does not tell now.
+    """
+    answer = calls.get(path)
+    if answer.status in NOT_NOW or (answer.status >= 500 and answer.status != HAS_NONE):
+        raise LlmBadAnswer(f"status {answer.status} of {path} tells no kind (does it load?)")
+    try:
+        return answer.mapping()
+    except LlmBadAnswer:
+        return {}

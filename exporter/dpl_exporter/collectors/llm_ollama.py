@@ -53,7 +53,8 @@ class OllamaBackend:
         self._transitions = Transitions()
         self.version = ""
         parallel = environment.get("OLLAMA_NUM_PARALLEL", "")
-        self.slots: int | None = int(parallel[:6]) if parallel.isdigit() else 1
+        told = parallel.isascii() and parallel.isdigit()
+        self.slots: int | None = int(parallel[:6]) if told else 1
         self.slots = max(1, self.slots)  # 0 = Ollama's default, which is 1
 
     def hello(self, calls: Calls) -> Mapping[str, object]:

@@ -3,7 +3,7 @@
 Which processes they are is looked up at most every 30 s, on a thread of its own, since a walk over
 all processes costs some 10 ms and more on a busy machine: the page never waits for it. The server
 is who listens on its port, with everything that it started; where that cannot be seen (another
-user's process), who has its name.
+user's process) or is one who only passes connections on, who has the server's name.
 """
 
 import threading
@@ -25,6 +25,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "sglang": ("sglang", "sglang::scheduler"),
     "lmstudio": ("LM Studio", "lm-studio", "lms"),
 }
+PASS_ON = frozenset(
+    {
+        *("docker-proxy", "rootlessport", "slirp4netns", "pasta", "pasta.avx2"),  # to containers
+        *("ssh", "sshd", "socat", "haproxy", "nginx", "caddy", "traefik", "envoy"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,10 @@ def find_processes(
         listening = listen(port)
     except psutil.AccessDenied:  # a Mac shows them to root alone
         listening = set()
-    heads = [one for one in psutil.process_iter() if one.pid in listening]
+    named = {one: one.info["name"] for one in psutil.process_iter(["name"])}
+    heads = [one for one, name in named.items() if one.pid in listening and name not in PASS_ON]
     if not heads:
-        heads = [one for one in psutil.process_iter(["name"]) if one.info["name"] in names]
+        heads = [one for one, name in named.items() if name in names]
     family = {one.pid: one for one in heads}
     for head in heads:
         try:

@@ -16,7 +16,7 @@ SYSCTL = ("/usr/sbin/sysctl", "-n", "kern.memorystatus_vm_pressure_level")
 VM_STAT = ("/usr/bin/vm_stat",)
 FIELD = re.compile(r"^(\w+): +(\d+) kB$", re.MULTILINE)
 PAGE = re.compile(r"page size of (\d+) bytes")
-PAGES = re.compile(r"^(Pages [a-z ]+|Anonymous pages): +(\d+)\.$", re.MULTILINE)
+PAGES = re.compile(r"^(Pages [a-z ]+|Anonymous pages|Pageins|Pageouts): +(\d+)\.$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +28,27 @@ class Memory:
     used: int
     swap_total: int
     swap_used: int
-    swap_in: int
-    swap_out: int
+    swap_in: int | None
+    swap_out: int | None
+    """None on macOS, where psutil says what was paged from and to files, and on Windows (0)."""
     pressure: int | None = None
     fields: Mapping[str, int] = field(default_factory=dict)
     """Bytes, under the names of /proc/meminfo or vm_stat; read for `--compat` only."""
 
 
-def read_memory() -> Memory:
+def read_memory(platform: str = sys.platform) -> Memory:
     """Source: psutil.virtual_memory, psutil.swap_memory; macOS: sysctl."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    counts = platform not in ("darwin", "win32")
     return Memory(
         total=memory.total,
         available=memory.available,
         used=memory.used,
         swap_total=swap.total,
         swap_used=swap.used,
-        swap_in=swap.sin,
-        swap_out=swap.sout,
-        pressure=_read_pressure() if sys.platform == "darwin" else None,
+        swap_in=swap.sin if counts else None,
+        swap_out=swap.sout if counts else None,
+        pressure=_read_pressure() if platform == "darwin" else None,
     )
 
 

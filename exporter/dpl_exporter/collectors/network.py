@@ -1,6 +1,7 @@
 """Traffic, health and speed of network devices."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ BYTES_PER_MEGABIT = 125_000
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Totals since the machine started; `megabits` per second, 0 where unknown."""
+    """Totals since the machine started; `drops_out` is None on macOS, where psutil has a constant
+    0; `megabits` per second, 0 where unknown."""
 
     received: int
     sent: int
@@ -24,12 +26,12 @@ class Device:
     errors_in: int
     errors_out: int
     drops_in: int
-    drops_out: int
+    drops_out: int | None
     is_up: bool | None
     megabits: int
 
 
-def read_devices() -> dict[str, Device]:
+def read_devices(platform: str = sys.platform) -> dict[str, Device]:
     """Source: psutil.net_io_counters(pernic=True), psutil.net_if_stats."""
     stats = psutil.net_if_stats()
     return {
@@ -41,7 +43,7 @@ def read_devices() -> dict[str, Device]:
             errors_in=one.errin,
             errors_out=one.errout,
             drops_in=one.dropin,
-            drops_out=one.dropout,
+            drops_out=one.dropout if platform != "darwin" else None,
             is_up=stats[name].isup if name in stats else None,
             megabits=stats[name].speed if name in stats else 0,
         )
@@ -70,7 +72,7 @@ class NetworkCollector(Collector):
         if not devices:
             raise NoData("no network device")
         for metric, text, pick in _COUNTERS:
-            values: dict[str, float | None] = {name: pick(one) for name, one in devices.items()}
+            values = {name: pick(one) for name, one in devices.items()}
             yield from counters(f"dpl_node_network_{metric}", text, "device", values)
         yield from gauges(
             "dpl_node_network_speed_bytes",
@@ -97,7 +99,7 @@ def speed(device: Device) -> float | None:
     return device.megabits * BYTES_PER_MEGABIT or None
 
 
-_COUNTERS: tuple[tuple[str, str, Callable[[Device], float]], ...] = (
+_COUNTERS: tuple[tuple[str, str, Callable[[Device], float | None]], ...] = (
     ("receive_bytes_total", "Bytes received.", lambda d: d.received),
     ("transmit_bytes_total", "Bytes sent.", lambda d: d.sent),
     ("receive_packets_total", "Packets received.", lambda d: d.packets_received),

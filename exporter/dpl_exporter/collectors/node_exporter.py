@@ -13,7 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from dpl_exporter.collectors.base import clean
-from dpl_exporter.collectors.cpu import Cpu
+from dpl_exporter.collectors.cpu import Cpu, Forward
 from dpl_exporter.collectors.disk import Disk, seconds, told_disks
 from dpl_exporter.collectors.filesystem import Filesystem
 from dpl_exporter.collectors.machine import Machine
@@ -59,7 +59,7 @@ def machine_words(machine: Machine, wall: Callable[[], float]) -> Iterable[Metri
     yield from told(_UNAME, {tuple(uname.values()): machine}, tuple(uname))
 
 
-def cpu_words(cpu: Cpu) -> Iterable[Metric]:
+def cpu_words(cpu: Cpu, forward: Forward) -> Iterable[Metric]:
     """CPUs have psutil's order as number. Guests are in user and nice, as node_exporter has it."""
     readings = {
         (str(number), mode): modes[mode]
@@ -67,7 +67,7 @@ def cpu_words(cpu: Cpu) -> Iterable[Metric]:
         for mode in CPU_MODES
         if mode in modes
     }
-    return told(_CPU, readings, ("cpu", "mode"))
+    return told(_CPU, forward.of(readings), ("cpu", "mode"))
 
 
 def memory_words(memory: Memory, platform: str) -> Iterable[Metric]:
@@ -84,13 +84,9 @@ def filesystem_words(found: Sequence[Filesystem]) -> Iterable[Metric]:
     return told(_FILESYSTEM, readings, ("device", "fstype", "mountpoint"))
 
 
-def network_words(
-    found: Mapping[str, Device], ignore: re.Pattern[str], platform: str
-) -> Iterable[Metric]:
-    """`platform` is sys.platform: on macOS psutil has a 0 for dropped packets that were to go."""
-    words = [one for one in _NETWORK if (platform, one[0]) not in _NOT_READ]
+def network_words(found: Mapping[str, Device], ignore: re.Pattern[str]) -> Iterable[Metric]:
     devices = {(name,): one for name, one in told_devices(ignore, found).items()}
-    return told(words, devices, ("device",))
+    return told(_NETWORK, devices, ("device",))
 
 
 def pressure_words(pressures: Mapping[str, Pressure]) -> Iterable[Metric]:
@@ -162,8 +158,8 @@ _MEMORY: Mapping[str, Words[Memory]] = {
         _memory_word("compressed_bytes", _field("Pages occupied by compressor")),
         _memory_word("swap_total_bytes", lambda m: m.swap_total),
         _memory_word("swap_used_bytes", lambda m: m.swap_used),
-        _memory_word("swapped_in_bytes_total", lambda m: m.swap_in),
-        _memory_word("swapped_out_bytes_total", lambda m: m.swap_out),
+        _memory_word("swapped_in_bytes_total", _field("Pageins")),  # which is no swap; its word
+        _memory_word("swapped_out_bytes_total", _field("Pageouts")),
     ),
 }
 _MEMORY_ELSEWHERE: Words[Memory] = (
@@ -225,7 +221,7 @@ _FILESYSTEM: Words[Filesystem] = (
     ("filesystem_files_free", "Filesystem total free file nodes.", lambda f: f.files_free),
     ("filesystem_readonly", "Filesystem read-only status.", lambda f: f.readonly),
 )
-_STATISTICS: Sequence[tuple[str, Callable[[Device], float]]] = (
+_STATISTICS: Sequence[tuple[str, Callable[[Device], float | None]]] = (
     ("receive_bytes", lambda d: d.received),
     ("transmit_bytes", lambda d: d.sent),
     ("receive_packets", lambda d: d.packets_received),
@@ -242,7 +238,6 @@ _NETWORK: Words[Device] = (
     ),
     ("network_speed_bytes", "Network device property: speed_bytes", speed),
 )
-_NOT_READ = frozenset({("darwin", "network_transmit_drop_total")})
 _PRESSURE: Words[Mapping[str, Pressure]] = (
     (
         "pressure_cpu_waiting_seconds_total",

@@ -10,7 +10,7 @@ from prometheus_client import Metric
 from dpl_exporter.collectors.base import Collector, counters
 from dpl_exporter.errors import NoData
 
-PROC = Path("/proc/pressure")
+PROC = Path("/proc")
 RESOURCES = ("cpu", "memory", "io")
 LINE = re.compile(r"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
 
@@ -29,12 +29,15 @@ def parse_pressure(text: str) -> Pressure:
     return Pressure(totals.get("some"), totals.get("full"))
 
 
-def read_pressure(folder: Path = PROC) -> dict[str, Pressure]:
-    """By resource. Raises: NoData where the kernel has none, or was booted with psi=0."""
+def read_pressure(proc: Path = PROC) -> dict[str, Pressure]:
+    """By resource; `proc` is where /proc is.
+
+    Raises: NoData where the kernel has none, or was booted with psi=0.
+    """
     found = {}
     for resource in RESOURCES:
         try:
-            found[resource] = parse_pressure((folder / resource).read_text("ascii"))
+            found[resource] = parse_pressure((proc / "pressure" / resource).read_text("ascii"))
         except OSError:
             continue
     if not found:
