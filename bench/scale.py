@@ -32,7 +32,7 @@ from dpl_router.server import settle_memory
 from dpl_router.tallies import Buckets
 from tests.fakes.fleet_nodes import Box, fleet
 from tests.fakes.fleet_prometheus import Pace, running_fleet, running_prometheus
-from tests.fakes.fleet_router import OPENMETRICS
+from tests.fakes.fleet_router import OPENMETRICS, see_everything
 from tests.fakes.router import Node, Running, running_router
 
 NODES = 1_000
@@ -287,6 +287,7 @@ async def looked(
         await watcher.until_all_are_there()
         watch.cancel()
         watcher.seen.late_first = first
+        see_everything(router.parts.metrics, boxes)
         settle_memory()  # as the router does; else the collector stops the loop for 60 ms
         theirs, own, machine = sum(server.cpu_times()[:2]), time.process_time(), busy()
         began = time.monotonic()

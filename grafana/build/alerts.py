@@ -106,11 +106,12 @@ def history() -> dashboard.Panel:
 
 def figures() -> list[dashboard.Panel]:
     seconds = f"sum by (alertname) (count_over_time({FIRING}[$__range:$__interval]))"
-    times = f"sum by (alertname) (1 + changes(ALERTS_FOR_STATE{{{OURS}}}[$__range]))"
+    began = f"(ALERTS_FOR_STATE{{{OURS}}} and ignoring (alertstate) {FIRING})"
+    times = f"sum by (alertname) (1 + changes({began}[$__range:$__interval]))"
     return [
         bars(
             "How often",
-            "Times that an alert's condition began, those that ended before it fired included.",
+            "Times that it fired, on all of its nodes; what ended while pending does not count.",
             Query(times, "{{alertname}}"),
             unit=units.Short,
             width=8,
@@ -124,11 +125,8 @@ def figures() -> list[dashboard.Panel]:
         ),
         bars(
             "How long each time",
-            "Mean time from firing to its end (MTTR), of those that fired.",
-            Query(
-                f"{seconds} * $__interval_ms / 1000 / {times}",
-                "{{alertname}}",
-            ),
+            "Mean time from firing to its end (MTTR); one that fires still counts up to now.",
+            Query(f"{seconds} * $__interval_ms / 1000 / {times}", "{{alertname}}"),
             unit=units.Seconds,
             width=8,
         ),

@@ -127,6 +127,16 @@ def gpu() -> Variable:
     return asked("gpu", "GPU", "label_values(dpl_gpu_info{@node}, gpu)")
 
 
+def price() -> Variable:
+    return Variable(
+        type_val=dashboard.VariableType.TEXTBOX,
+        name="price_kwh",
+        label="Price of a kWh",
+        query="0.30",
+        current=dashboard.VariableOption(selected=True, text="0.30", value="0.30"),
+    )
+
+
 def others() -> dashboard.DashboardLink:
     """A list of our dashboards that keeps the time and the variables."""
     return dashboard.DashboardLink(

@@ -59,6 +59,37 @@ def facts_from() -> dashboard.Panel:
     )
 
 
+DCGM_INTERVAL = "15s"
+"""How often Prometheus asks a dcgm-exporter (prometheus.yml)."""
+
+
+def energy(change: str) -> str:
+    """Of each node's GPUs: joules where `change` is "increase", watts where it is "rate".
+
+    Of our exporter, else of dcgm-exporter, which tells millijoules, as the rule
+    node:dpl_energy_joules_per_output_token has it.
+    """
+    window = {"increase": "$__range", "rate": "$__rate_interval"}[change]
+    ours = f"{change}(dpl_gpu_energy_joules_total{{@}}[{window}])"
+    theirs = f'{change}(DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{@,node!=""}}[{window}])'
+    return (
+        f"(sum by (node) (max by (node, gpu) ({ours}))"
+        f" or sum by (node) (max by (node, gpu) ({theirs})) / 1000)"
+    )
+
+
+def joules_per_token(title: str, matchers: str, *, width: int = 8) -> dashboard.Panel:
+    """`matchers` as in a query: "" or "node"."""
+    recorded = f"node:dpl_energy_joules_per_output_token:ratio_rate15m{{@{matchers}}}"
+    return lines(
+        title,
+        "Energy of the node's GPUs over its output tokens, over 15 minutes.",
+        Query(f"max by (node) ({recorded})", "{{node}}"),
+        unit=units.Joule,
+        width=width,
+    )
+
+
 def retries(matchers: str) -> dashboard.Panel:
     """`matchers` as in a query: "" or "model". All of them are 0 before the first one."""
     rate = f"rate(dpl_router_retries_total{{@{matchers}}}[$__rate_interval])"

@@ -1,5 +1,6 @@
 """dpl-llm: what clients feel of each model, where it is served, and at what cost."""
 
+from grafana.build import common
 from grafana.build.board import Board, model
 from grafana.build.limits import bound, budget, fastest
 from grafana.build.panels import heat, lines, stacked, stat_of
@@ -34,12 +35,14 @@ def board() -> Board:
 
 def objectives() -> list[dashboard.Panel]:
     """Over 30 days whatever the time shown is, so the limit is the objective itself."""
-    ttft = f'le=~"{bound("model:dpl_slo_ttft_errors:ratio_rate5m"):g}(\\\\.0)?"'
-    tpot = f'le=~"{bound("model:dpl_slo_tpot_errors:ratio_rate5m"):g}"'.replace(".", "\\\\.")
+    soon = f"{bound('model:dpl_slo_ttft_errors:ratio_rate5m'):g}"
+    fast = f"{bound('model:dpl_slo_tpot_errors:ratio_rate5m'):g}"
+    ttft = f'le=~"{soon}(\\\\.0)?"'
+    tpot = f'le=~"{fast}"'.replace(".", "\\\\.")
     served = [
         of_a_month(
             "First token in time",
-            f"Share of answers that began within 2 s, over 30 days; the objective is "
+            f"Share of answers that began within {soon} s, over 30 days; the objective is "
             f"{1 - budget('DplTtftSloBurn'):.1%}.",
             f"sum(increase(dpl_router_time_to_first_token_seconds_bucket{{@model,{ttft}}}[$__range]))"
             " / sum(increase(dpl_router_time_to_first_token_seconds_count{@model}[$__range]))",
@@ -47,7 +50,7 @@ def objectives() -> list[dashboard.Panel]:
         ),
         of_a_month(
             "Fast enough",
-            f"Share of answers at 0.2 s a token or faster, over 30 days; the objective is "
+            f"Share of answers at {fast} s a token or faster, over 30 days; the objective is "
             f"{1 - budget('DplTpotSloBurn'):.1%}.",
             "sum(increase("
             f"dpl_router_time_per_output_token_seconds_bucket{{@model,{tpot}}}[$__range]))"
@@ -172,13 +175,13 @@ def feeling() -> list[dashboard.Panel]:
     ]
 
 
-def percentiles(histogram: str, **drawn: bool) -> list[Query]:
+def percentiles(histogram: str, *, exemplars: bool = False) -> list[Query]:
     return [
         Query(
             f"histogram_quantile({share}, sum by (le) "
             f"(rate({histogram}_bucket{{@model}}[$__rate_interval])))",
             f"p{share * 100:g}",
-            **drawn,
+            exemplars=exemplars,
         )
         for share in (0.5, 0.95, 0.99)
     ]
@@ -309,16 +312,7 @@ def by_node() -> list[dashboard.Panel]:
             unit=units.Seconds,
             width=6,
         ),
-        lines(
-            "Joules per token by node",
-            "Energy of the node's GPUs over its output tokens, over 15 minutes.",
-            Query(
-                "max by (node) (node:dpl_energy_joules_per_output_token:ratio_rate15m{@})",
-                "{{node}}",
-            ),
-            unit=units.Joule,
-            width=6,
-        ),
+        common.joules_per_token("Joules per token by node", "", width=6),
     ]
 
 

@@ -7,8 +7,6 @@ from grafana.build.parts import BAD, GOOD, Query, above
 from grafana.build.sdk import dashboard, units
 from grafana.build.tables import Column, rows
 
-GROUP = '@,rule_group=~".*"'
-
 
 def board() -> Board:
     page = Board("meta", "Watching", "Prometheus, its rules and Alertmanager.")
@@ -92,33 +90,18 @@ def scrapes() -> list[dashboard.Panel]:
 
 
 def rules() -> list[dashboard.Panel]:
-    name = "label_replace({}, {!r}, {!r}, {!r}, {!r})"
-    short = ("group", "$1", "rule_group", ".*;(.*)")
+    lasted = "prometheus_rule_group_last_duration_seconds{@}"
     return [
         lines(
             "Time of a rule group",
             "Of its last run.",
-            Query(
-                "max by (group) ("
-                + name.format(f"prometheus_rule_group_last_duration_seconds{{{GROUP}}}", *short)
-                + ")",
-                "{{group}}",
-            ),
+            Query(by_group(lasted), "{{group}}"),
             unit=units.Seconds,
         ),
         lines(
             "Time of a rule group, of its interval",
             "Past the line of dpl_load the scores get older than they look.",
-            Query(
-                "max by (group) ("
-                + name.format(
-                    f"prometheus_rule_group_last_duration_seconds{{{GROUP}}}"
-                    f" / prometheus_rule_group_interval_seconds{{{GROUP}}}",
-                    *short,
-                )
-                + ")",
-                "{{group}}",
-            ),
+            Query(by_group(f"{lasted} / prometheus_rule_group_interval_seconds{{@}}"), "{{group}}"),
             unit=units.PercentUnit,
             limits=above(weights("DplLoadGroupSlow")[0]),
         ),
@@ -136,6 +119,12 @@ def rules() -> list[dashboard.Panel]:
             unit=units.Short,
         ),
     ]
+
+
+def by_group(promql: str) -> str:
+    """Prometheus names a group with the path of its file; `group` is its name alone."""
+    named = f"label_replace({promql}, 'group', '$1', 'rule_group', '.*;(.*)')"
+    return f"max by (group) ({named})"
 
 
 def programs() -> list[dashboard.Panel]:

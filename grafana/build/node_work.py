@@ -123,15 +123,7 @@ def load() -> list[dashboard.Panel]:
             ),
             unit=units.Short,
         ),
-        lines(
-            "Joules per token",
-            "Energy of the node's GPUs over its output tokens, over 15 minutes.",
-            Query(
-                "max by (node) (node:dpl_energy_joules_per_output_token:ratio_rate15m{@node})",
-                "{{node}}",
-            ),
-            unit=units.Joule,
-        ),
+        common.joules_per_token("Joules per token", "node"),
     ]
 
 

@@ -1,7 +1,7 @@
 """dpl-overview: how the whole is, on one screen that can hang on a wall."""
 
 from grafana.build import common
-from grafana.build.board import Board, Variable, model
+from grafana.build.board import Board, model, price
 from grafana.build.limits import bound, budget, limit
 from grafana.build.panels import bars, stacked, stat_of
 from grafana.build.parts import BAD, BUSY, GOOD, ODD, Limits, Query, above, below
@@ -27,6 +27,7 @@ def board() -> Board:
 
 
 def now() -> list[dashboard.Panel]:
+    spent = common.energy("increase")
     return [
         stat_of(
             "Nodes",
@@ -75,7 +76,7 @@ def now() -> list[dashboard.Panel]:
         stat_of(
             "Error budget left",
             "Of the worst model, if 30 days went like the last three. Under 0 the objective of "
-            "99.5 % is missed.",
+            f"{1 - budget('DplAvailabilitySloBurn'):.1%} is missed.",
             Query(
                 "1 - max(model:dpl_slo_availability_errors:ratio_rate3d{@model})"
                 f" / {budget('DplAvailabilitySloBurn'):g}"
@@ -99,16 +100,17 @@ def now() -> list[dashboard.Panel]:
         stat_of(
             "GPU power",
             "Of all cards that count their energy.",
-            Query("sum(rate(dpl_gpu_energy_joules_total{@}[$__rate_interval]))"),
+            Query(f"sum({common.energy('rate')})", interval=common.DCGM_INTERVAL),
             unit=units.Watt,
         ),
         stat_of(
             "Cost of a million tokens",
-            "Energy of the GPUs over the output tokens, both in the time shown, at that price.",
+            "Energy of the GPUs over the output tokens of their nodes, both in the time shown, at "
+            "that price.",
             Query(
-                "1e6 * sum(increase(dpl_gpu_energy_joules_total{@}[$__range]))"
-                " / sum(increase(dpl_router_upstream_output_tokens_total{@}[$__range]))"
-                " / 3.6e6 * $price_kwh"
+                f"1e6 * sum({spent}) / sum(sum by (node) ("
+                "increase(dpl_router_upstream_output_tokens_total{@}[$__range]))"
+                f" and on (node) {spent}) / 3.6e6 * $price_kwh"
             ),
             unit=units.Short,
             decimals=2,
@@ -163,13 +165,3 @@ def scheduling() -> list[dashboard.Panel]:
         common.retries("model"),
         common.facts_from(),
     ]
-
-
-def price() -> Variable:
-    return Variable(
-        type_val=dashboard.VariableType.TEXTBOX,
-        name="price_kwh",
-        label="Price of a kWh",
-        query="0.30",
-        current=dashboard.VariableOption(selected=True, text="0.30", value="0.30"),
-    )

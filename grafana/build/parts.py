@@ -32,6 +32,8 @@ class Query:
     """The newest value only: where its course costs too much, or says nothing."""
     exemplars: bool = False
     """Single requests as dots."""
+    interval: str = ""
+    """Of the scrapes, where they are rarer than the data source says (`timeInterval`)."""
 
     @property
     def expr(self) -> str:
@@ -97,6 +99,7 @@ def target_of(
         range_val=not query.at_once,
         format_val=form,
         exemplar=query.exemplars or None,
+        interval=query.interval or None,
         editor_mode=prometheus.QueryEditorMode.CODE,
     )
 

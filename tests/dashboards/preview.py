@@ -1,8 +1,8 @@
-"""Pictures of the dashboards: python -m tests.dashboards.preview [--docs] FOLDER
+"""Pictures of the dashboards: python -m tests.dashboards.preview [--docs | --only NAME] FOLDER
 
 A simulated fleet runs for that long beside a real Prometheus; then each dashboard is drawn in light
 and dark from what Prometheus answers, and Chromium takes the pictures. `--docs` writes the two that
-the README shows.
+the README shows; `--only dpl-node` one dashboard, after half a minute.
 """
 
 import argparse
@@ -120,18 +120,23 @@ async def pictures(pages: Mapping[Path, str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.dashboards.preview")
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs")
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--docs", action="store_true", help="only the two that the README shows")
+    parser.add_argument("--seconds", type=float, help="shown of the fleet; else 120, --only 15")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--docs", action="store_true", help="only the two that the README shows")
+    which.add_argument("--only", choices=boards.names(), help="one dashboard, in dark")
     options = parser.parse_args()
+    seconds = options.seconds or (15.0 if options.only else 120.0)
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as live:
-        time.sleep(START + options.seconds)
+        time.sleep(START + seconds)
         if options.docs:
             files = {(name, "dark"): file for name, file in DOCS.items()}
+        elif options.only:
+            files = {(options.only, "dark"): f"{options.only}.png"}
         else:
             files = {(name, how): f"{name}-{how}.png" for name in boards.names() for how in THEMES}
         pages = {
-            options.folder / file: page(live, boards.read(name), theme, options.seconds)
+            options.folder / file: page(live, boards.read(name), theme, seconds)
             for (name, theme), file in files.items()
         }
     asyncio.run(pictures(pages))

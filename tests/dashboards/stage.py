@@ -30,8 +30,14 @@ LIVE: Mapping[str, str] = {
     "__interval": "1s",
     "__interval_ms": "1000",
 }
+# Told again and again: else a slow machine looks when nothing was sent for the time shown.
 TELL: Mapping[str, Any] = {
-    "route": {"receiver": "router", "group_wait": "0s", "group_interval": "1s"},
+    "route": {
+        "receiver": "router",
+        "group_wait": "0s",
+        "group_interval": "1s",
+        "repeat_interval": "2s",
+    },
     "inhibit_rules": [{"source_matchers": ["severity=critical"], "equal": ["node"]}],
 }
 

@@ -18,7 +18,10 @@ PAGES: Mapping[Kind, str] = {
     "vllm": "nvidia-2-cards",
     "mac": "apple",
 }
-NOT_ON_A_MAC = re.compile(r"dpl_node_pressure_|dpl_node_cpu_seconds\w+{mode=.(io|irq|soft|steal)")
+NOT_ON_A_MAC = re.compile(
+    r"dpl_node_cpu_seconds\w+{mode=.(io|irq|soft|steal)"
+    r"|dpl_node_swap_(in|out)_|dpl_node_network_transmit_drops_"
+)
 
 
 def template(box: Box) -> str:

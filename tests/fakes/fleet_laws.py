@@ -16,7 +16,7 @@ Law = Callable[[float], float]
 """Seconds since the start -> the value then."""
 Labels = Mapping[str, str]
 LawOf = Callable[[str, Labels], Law | None]
-"""(name of a sample, its labels) -> its law; None keeps what the template says."""
+"""(name of a sample, its labels) -> its law; None keeps the value that the template has."""
 TailOf = Callable[[str, Labels], Callable[[float], str] | None]
 """What follows the value, as ` # {request_id="a"} 0.3 1700000000`; None: nothing."""
 
@@ -65,7 +65,10 @@ class Page:
     """An exposition whose lines are known and whose values are not."""
 
     def __init__(self, text: str, law_of: LawOf, tail_of: TailOf = lambda *_: None) -> None:
-        """`text`: as a program writes it; its values may be `~`."""
+        """`text`: as a program writes it; its values may be `~`.
+
+        Raises: LookupError for a `~` without a law.
+        """
         self._parts: list[tuple[str, Law | None, Callable[[float], str] | None]] = []
         kept: list[str] = []
         for line in text.splitlines():
@@ -73,7 +76,10 @@ class Page:
             name, labels = read_sample(sample) if sample else ("", {})
             law = law_of(name, labels) if name else None
             if sample is None or law is None:
-                kept.append(re.sub(" ~$", " 0", line) + "\n")
+                if line.endswith(" ~"):
+                    home = law_of.__module__.replace(".", "/")
+                    raise LookupError(f"no law for {name}: add it to {home}.py")
+                kept.append(line + "\n")
                 continue
             before = "".join([*kept, line[: sample.start("value")]])
             self._parts.append((before, law, tail_of(name, labels)))

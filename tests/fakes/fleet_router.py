@@ -34,7 +34,7 @@ OUTCOMES = {
     "rejected": 0.0012,
 }
 """Shares; what is not served stays within the objective of 99.5 %."""
-DIRECTIONS = {"input": 3.5, "output": 1.0, "cached": 1.2, "reasoning": 0.3}
+DIRECTIONS = {"input": 3.5, "output": 1.0, "cached": 1.2}
 """To a token of output."""
 WASTED = {"cancelled": 0.6, "retried": 0.02}
 WORDS = {
@@ -55,7 +55,8 @@ OPENMETRICS = "application/openmetrics-text"
 
 def pages(boxes: Sequence[Box], began: float) -> Mapping[str, Page]:
     """By content type: of text, and of OpenMetrics with exemplars."""
-    metrics = seen_everything(boxes)
+    metrics = RouterMetrics(CollectorRegistry())
+    see_everything(metrics, boxes)
     law_of = laws(boxes, began)
     made = {}
     for accept in ("text/plain", OPENMETRICS):
@@ -65,9 +66,8 @@ def pages(boxes: Sequence[Box], began: float) -> Mapping[str, Page]:
     return made
 
 
-def seen_everything(boxes: Sequence[Box]) -> RouterMetrics:
-    """The metrics of a router that has been asked for each model and has used each node."""
-    metrics = RouterMetrics(CollectorRegistry())
+def see_everything(metrics: RouterMetrics, boxes: Sequence[Box]) -> None:
+    """As if the router had been asked for each model and had used each node."""
     names = [model.name for model in MODELS]
     metrics.know_models(names)
     metrics.show_identities([])
@@ -89,7 +89,6 @@ def seen_everything(boxes: Sequence[Box]) -> RouterMetrics:
     metrics.view.query_seconds.labels("view")
     pairs = {(box.name, model.name): 0 for box in boxes for model in box.machine.installed}
     metrics.show_book(pairs, {box.name: 0 for box in boxes}, dict.fromkeys(names, (0, 64)))
-    return metrics
 
 
 def laws(boxes: Sequence[Box], began: float) -> LawOf:

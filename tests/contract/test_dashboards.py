@@ -1,9 +1,8 @@
 """The dashboards keep their conventions, and each check finds what it is for."""
 
 import json
-import subprocess
+import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +17,6 @@ from tests.contract.test_names import ON_A_NODE, RECORDED, SCRAPE, told_by_other
 from tests.dashboards import boards, checks
 from tests.dashboards.boards import ROOT, VALUES
 from tests.dashboards.findings import findings, table
-from tests.fakes.programs import find_program
 
 PROVISIONING = ROOT / "grafana" / "provisioning"
 PROMETHEUS: Mapping[str, frozenset[str]] = {
@@ -26,6 +24,17 @@ PROMETHEUS: Mapping[str, frozenset[str]] = {
     "ALERTS_FOR_STATE": frozenset({"alertname", "severity", "scope", *ON_A_NODE, "gpu"}),
 }
 """What it writes itself, beside what the contract's test knows."""
+JOBS: Mapping[str, str] = {
+    r"DCGM_\w+": "dcgm",
+    r"nvidia_smi_\w+": "gpu",
+    r"node_\w+": "node",
+    r"vllm:\w+": "vllm",
+    r"prometheus_\w+": "prometheus",
+    r"alertmanager_\w+": "alertmanager",
+    r"dpl_(router|model)_\w+|process_\w+": "dpl-router",
+    r"dpl_\w+": "dpl-exporter",
+}
+"""Pattern of a name -> who is scraped for it; the first counts."""
 NOT_HERE: Mapping[str, frozenset[str]] = {"dpl_node_network_speed_bytes": ON_A_NODE | {"device"}}
 """What the exporter leaves out where a network card does not tell it (a container's)."""
 
@@ -119,16 +128,13 @@ def test_limits_are_read_from_the_rules() -> None:
 
 
 def test_grafana_is_told_of_sources_and_folder() -> None:
-    """A data source without `timeInterval` makes $__rate_interval wrong."""
-    sources = yaml.safe_load((PROVISIONING / "datasources" / "dpl.yml").read_text("utf-8"))
     providers = yaml.safe_load((PROVISIONING / "dashboards" / "dpl.yml").read_text("utf-8"))
-    prometheus, alertmanager = sources["datasources"]
+    prometheus, alertmanager = sources()
     [provider] = providers["providers"]
     [exemplar] = prometheus["jsonData"]["exemplarTraceIdDestinations"]
 
     assert prometheus["uid"] == "dpl-prometheus"
     assert prometheus["jsonData"]["httpMethod"] == "POST"
-    assert prometheus["jsonData"]["timeInterval"] == exporter_interval()
     assert exemplar["name"] == "request_id"
     assert exemplar["url"].endswith("/requests/$${__value.raw}")
     assert alertmanager["jsonData"]["implementation"] == "prometheus"
@@ -137,56 +143,51 @@ def test_grafana_is_told_of_sources_and_folder() -> None:
     assert provider["options"]["foldersFromFilesStructure"] is False
 
 
-def exporter_interval() -> str:
-    configuration = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))
-    [job] = [each for each in configuration["scrape_configs"] if each["job_name"] == "dpl-exporter"]
-    return str(job["scrape_interval"])
+def sources() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Prometheus, Alertmanager."""
+    found = yaml.safe_load((PROVISIONING / "datasources" / "dpl.yml").read_text("utf-8"))
+    prometheus, alertmanager = found["datasources"]
+    return prometheus, alertmanager
 
 
-def test_a_new_version_is_marked_for_five_minutes_and_a_new_node_is_not(tmp_path: Path) -> None:
-    [marks] = [
-        each.filled(VALUES)
-        for each in boards.queries(boards.read("dpl-overview"))
-        if each.where == "annotation New versions"
-    ]
-    build = "dpl_exporter_build_info"
-    document = {
-        "tests": [
-            {
-                "interval": "1m",
-                "input_series": [
-                    {"series": f'{build}{{node="a",version="1"}}', "values": "1x20 stale"},
-                    {"series": f'{build}{{node="a",version="2"}}', "values": "_x20 1x20"},
-                    {"series": f'{build}{{node="b",version="1"}}', "values": "_x20 1x20"},
-                    {"series": 'dpl_router_build_info{version="1"}', "values": "1x20 stale"},
-                    {"series": 'dpl_router_build_info{version="2"}', "values": "_x20 1x20"},
-                ],
-                "promql_expr_test": [
-                    {"expr": marks, "eval_time": "15m", "exp_samples": []},
-                    {
-                        "expr": marks,
-                        "eval_time": "22m",
-                        "exp_samples": [
-                            {"labels": '{node="a",version="2"}', "value": 1},
-                            {"labels": '{version="2"}', "value": 1},
-                        ],
-                    },
-                    {"expr": marks, "eval_time": "30m", "exp_samples": []},
-                ],
-            }
-        ]
+def scraped_every() -> Mapping[str, float]:
+    """Job -> seconds."""
+    said = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    usual = said["global"]["scrape_interval"]
+    return {
+        job["job_name"]: seconds(job.get("scrape_interval", usual))
+        for job in said["scrape_configs"]
     }
-    file = tmp_path / "marks_test.yml"
-    file.write_text(yaml.safe_dump(document), encoding="utf-8")
-    ran = subprocess.run(
-        [find_program("promtool"), "test", "rules", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+def seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_no_job_of_a_rate_is_scraped_more_seldom_than_grafana_thinks(name: str) -> None:
+    """$__rate_interval is four of those intervals: too short a one leaves holes in the line."""
+    usual = sources()[0]["jsonData"]["timeInterval"]
+    every = scraped_every()
+    for query in boards.queries(boards.read(name)):
+        thought = query.whole.get("interval") or usual
+        for job in jobs_of(query):
+            assert every[job] <= seconds(thought), (
+                f"{query.where}: {job} is scraped every {every[job]:g} s, its query says {thought}:"
+                f' Query(…, interval="{every[job]:g}s")'
+            )
+
+
+def jobs_of(query: boards.Query) -> Iterator[str]:
+    """Whom the series of a rate come from."""
+    if "$__rate_interval" not in query.promql or "metric" in query.promql:
+        return
+    for use in uses(query.filled(VALUES)):
+        name = str(use.name)
+        if ":dpl_" not in name:
+            found = [job for pattern, job in JOBS.items() if re.fullmatch(pattern, name)]
+            assert found, f"who is scraped for {name}? Name the job in JOBS here"
+            yield found[0]
 
 
 Change = Callable[[dict[str, Any]], object]
