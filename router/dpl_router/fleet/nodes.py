@@ -71,8 +71,10 @@ class NodesController(Controller):
         """Cordon, then wait for running answers; `drained` is false where some still run."""
         async with Audited(request, audit, "drain", name) as told:
             wish = await wish_of(request, DrainWish)
-            done = await operating.drain(name, who(request), wish)
-            return told(done, f"{done.running} still run, {done.cut} cut; {wish.reason}")
+            cordoned = await operating.cordon(name, who(request), wish.reason or "drained")
+            await told.write(f"begun: {wish.reason}" if wish.reason else "begun")
+            done = await operating.drain(cordoned, wish)
+            return told(done, f"{done.running} still run, {done.cut} cut")
 
     @post("/lock", status_code=200)
     async def lock(
@@ -102,7 +104,7 @@ class NodesController(Controller):
 
 
 class Audited:
-    """Writes one line at the end of the block: what was told, or why it was refused."""
+    """Writes a line at the end of the block: what was told, or why it was refused."""
 
     def __init__(self, request: Call, audit: AuditLog, action: str, target: str) -> None:
         self._request = request
@@ -121,7 +123,11 @@ class Audited:
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         outcome = error.message if isinstance(error, DplError) else self._outcome
         if outcome:
-            await record(self._request, self._audit, self._action, self._target, outcome)
+            await self.write(outcome)
+
+    async def write(self, outcome: str) -> None:
+        """At once, of what takes long."""
+        await record(self._request, self._audit, self._action, self._target, outcome)
 
 
 def who(request: Call) -> str:

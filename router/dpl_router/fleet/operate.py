@@ -9,12 +9,14 @@ import msgspec
 from dpl_router.dispatch import Dispatcher
 from dpl_router.errors import Conflict, NotFound
 from dpl_router.fleet.barred import cordons_on, lock_on
+from dpl_router.fleet.leases import leases_of
 from dpl_router.fleet.schemas import (
     Cordoned,
     Drained,
     DrainWish,
     Locked,
     LockWish,
+    NodeLease,
     Uncordoned,
     Unlocked,
 )
@@ -67,23 +69,24 @@ class Operating:
     async def uncordon(self, name: str) -> Uncordoned:
         """Whoever cordoned it; an alert that still fires cordons it again at its next repeat.
 
-        Raises: Conflict, where nodes.yaml itself says so.
+        Raises: Conflict, where nodes.yaml itself says so; then nothing has changed.
         """
         node = self._node(name)
-        lifted, kept = await self._cordoning.lift_all(name)
         if node.cordoned:
             raise Conflict(f"nodes.yaml says `cordoned: true` of {name}: take that line out")
+        lifted, kept = await self._cordoning.lift_all(name)
         shown = msgspec.structs.asdict(self._shown(node, kept))
         now = next(one for one in self._fleet.status() if one.name == name)
         return Uncordoned(**shown, lifted=len(lifted), state=now.state, reason=now.reason)
 
-    async def drain(self, name: str, who: str, wish: DrainWish) -> Drained:
-        """Cordon, and wait until nothing of ours runs there; the cordon stays in any case.
+    async def drain(self, cordoned: Cordoned, wish: DrainWish) -> Drained:
+        """Wait until nothing of ours runs on a node that was cordoned for it; the cordon stays in
+        any case.
 
         Raises: Conflict, where somebody uncordons the node meanwhile.
         """
-        node, began = self._node(name), time.monotonic()
-        kept = await self._cordoning.by_operator(name, who, wish.reason or "drained")
+        name, began = cordoned.node, time.monotonic()
+        node = self._node(name)
         patience = self._inventory().router.drain if wish.timeout is None else wish.timeout
         await self._idle(node, began + patience)
         cut = 0
@@ -92,7 +95,7 @@ class Operating:
             await self._idle(node, time.monotonic() + CUT_SECONDS)
         running = self._core.busy(name)
         seconds = round(time.monotonic() - began, 1)
-        return Drained(name, running == 0, running, cut, seconds, kept)
+        return Drained(name, running == 0, running, cut, seconds, cordoned.kept)
 
     async def lock(self, name: str, who: str, wish: LockWish) -> Locked:
         """Raises: Conflict, where the node is not to be had whole."""
@@ -103,10 +106,11 @@ class Operating:
         return Locked(name, lock)
 
     async def unlock(self, name: str) -> Unlocked:
-        """Our own lock; where there is none, whoever holds the node."""
-        self._node(name)
+        """Our own lock, also on a node that nodes.yaml has no more; where there is none, whoever
+        holds the node."""
         if await self._locks.release(name):
             return Unlocked(name, "released")
+        self._node(name)
         return (await unlock_all([name], self._leases.clients))[0]
 
     async def unlock_all(self) -> list[Unlocked]:
@@ -120,6 +124,11 @@ class Operating:
             else one
             for one in await unlock_all(names, self._leases.clients)
         ]
+
+    async def leases(self) -> list[NodeLease]:
+        """Of every node, whoever holds it."""
+        names = [node.name for node in self._inventory().nodes]
+        return await leases_of(names, self._leases.clients)
 
     def _node(self, name: str) -> Node:
         for node in self._inventory().nodes:

@@ -6,23 +6,23 @@ second. What nodes.yaml cordons is not in here: that file says it itself.
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Source = Literal["operator", "alert"]
+Moment = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Seconds since 1970, to the end of the year 9999; checked where a file is read."""
 
 
 class Cordon(msgspec.Struct, frozen=True):
-    """Times are seconds since 1970."""
-
     node: str
     source: Source
     by: str
     """The operator's key, or the alert's name."""
     why: str = ""
-    since: float = 0.0
-    until: float | None = None
+    since: Moment = 0.0
+    until: Moment | None = None
     """None: until somebody lifts it; never with an alert."""
     fingerprint: str = ""
     """The alert's; what is renewed and ended is found by it."""
@@ -92,8 +92,8 @@ class Cordons:
         self._put(cordon)
         return known is None
 
-    def resolved(self, node: str, fingerprint: str) -> bool:
-        """Marked as such; False where there is none, or it was marked before."""
+    def mark_resolved(self, node: str, fingerprint: str) -> bool:
+        """False where there is none, or it was marked before."""
         known = self.get(node, fingerprint)
         if known is None or known.resolved:
             return False
@@ -129,6 +129,12 @@ class Cordons:
         for cordon in self.by_alerts():
             if cordon.until is None or cordon.until > until:
                 self.prolong(cordon, until)
+
+    def shift(self, seconds: float) -> None:
+        """The clock was set forward by so much: alerts' cordons last as long as they would have."""
+        for cordon in self.by_alerts():
+            if cordon.until is not None:
+                self.prolong(cordon, cordon.until + seconds)
 
     def _put(self, cordon: Cordon) -> Cordon:
         ours = self._on.setdefault(cordon.node, {})

@@ -1,5 +1,6 @@
 """The exporter's lease API as calls: api.md section 1. One attempt each, 0.5 s, never retried."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -75,9 +76,18 @@ class _Released(msgspec.Struct):
     released: list[str] | None = None
 
 
+class _Lock(msgspec.Struct):
+    holders: list[Holder]
+
+
+class _Status(msgspec.Struct):
+    lock: _Lock
+
+
 _lease = msgspec.json.Decoder(_Lease).decode
 _conflict = msgspec.json.Decoder(_Conflict).decode
 _released = msgspec.json.Decoder(_Released).decode
+_status = msgspec.json.Decoder(_Status).decode
 
 
 class LeaseClient:
@@ -124,8 +134,7 @@ class LeaseClient:
             return Refused(tuple(conflict.holders), wait)
         if answer.status == 400 and may_not_fit:  # nothing else in our wishes could be wrong
             return NeverFits()
-        kind = KeyRefused if answer.status in (401, 403) else Unavailable
-        raise kind(f"{whose} answered {answer.status}")
+        raise _refusal(answer.status)(f"{whose} answered {answer.status}")
 
     async def unlock(self, token: int) -> None:
         """A refusal changes nothing: the lease is then no longer ours.
@@ -145,3 +154,15 @@ class LeaseClient:
             return "refused"
         owners = read_json(_released, answer.body, f"{self._control.base}/unlock").released
         return "nothing was held" if owners == [] else "released"
+
+    async def holders(self) -> Sequence[Holder]:
+        """Everybody who holds something of the node. Raises: Unavailable, UpstreamSilent."""
+        answer = await self._control.get("/status", seconds=SECONDS, most=LARGEST_ANSWER)
+        whose = f"{self._control.base}/status"
+        if answer.status != 200:
+            raise _refusal(answer.status)(f"{whose} answered {answer.status}")
+        return read_json(_status, answer.body, whose).lock.holders
+
+
+def _refusal(status: int) -> type[Unavailable]:
+    return KeyRefused if status in (401, 403) else Unavailable

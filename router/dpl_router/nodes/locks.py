@@ -68,8 +68,8 @@ class Locks:
     async def take(self, node: str, by: str, why: str, patience: float) -> Lock:
         """Send nothing new there, wait for what runs, then hold the node.
 
-        Raises: Conflict where that is not to be had within `patience` seconds; then nothing has
-        changed. KeyRefused where the exporter wants another key.
+        Raises: Conflict where that is not to be had within `patience` seconds, or where it is let
+        go of meanwhile; then nothing has changed. KeyRefused where the exporter wants another key.
         """
         known = self._locks.get(node)
         if known is not None:
@@ -81,7 +81,7 @@ class Locks:
         try:
             await self._granted(lock, time.monotonic() + patience)
         except BaseException:
-            await self.release(node)
+            await self._end(lock)
             raise
         lock.standing = True
         log.info("node locked", node=node, by=by)
@@ -89,15 +89,8 @@ class Locks:
 
     async def release(self, node: str) -> bool:
         """False where we had none. An exporter that does not answer lets it lapse."""
-        lock = self._locks.pop(node, None)
-        if lock is None:
-            return False
-        if lock.token is not None:
-            await self._give_back(lock)
-        self.changed()
-        if lock.standing:
-            log.info("node unlocked", node=node, held_seconds=round(time.time() - lock.since, 1))
-        return True
+        lock = self._locks.get(node)
+        return lock is not None and await self._end(lock)
 
     async def run(self) -> None:
         """Until cancelled: renew what is due, ask again for what was lost."""
@@ -115,9 +108,26 @@ class Locks:
         """Give all back, side by side."""
         await asyncio.gather(*(self.release(node) for node in list(self._locks)))
 
+    async def _end(self, lock: Lock) -> bool:
+        """False where it had ended: what stands there now is another one's."""
+        if self._gone(lock):
+            return False
+        del self._locks[lock.node]
+        await self._give_back(lock)
+        self.changed()
+        if lock.standing:
+            held = round(time.time() - lock.since, 1)
+            log.info("node unlocked", node=lock.node, held_seconds=held)
+        return True
+
+    def _gone(self, lock: Lock) -> bool:
+        return self._locks.get(lock.node) is not lock
+
     async def _granted(self, lock: Lock, end: float) -> None:
         while True:
             problem = self._occupied(lock.node) or await self._ask(lock)
+            if self._gone(lock):
+                raise Conflict(f"{lock.node} was unlocked while its lock was waited for")
             if problem is None:
                 return
             if time.monotonic() >= end:
@@ -154,7 +164,7 @@ class Locks:
             return error.message
         if isinstance(answer, Granted):
             lock.token = answer.token
-            if self._locks.get(lock.node) is not lock:
+            if self._gone(lock):
                 await self._give_back(lock)  # it was let go of meanwhile
             return None
         lock.token = None

@@ -2,7 +2,7 @@
 alert on them ends. Pure.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,21 +27,18 @@ class Seen:
     """Indices of the cards that are measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
-    """An alert as Prometheus has it now, pending ones as well."""
-
-    name: str
-    node: str
+Active = Collection[tuple[str, str]]
+"""(name, node) of what Prometheus has now, pending alerts as well; the name as in `Cordon.by`."""
 
 
-def health(cordon: Cordon, seen: Seen, active: Sequence[Active] | None) -> Health:
+def health(cordon: Cordon, seen: Seen, active: Active | None) -> Health:
     """Of what `cordon` was made for. `active` is None where Prometheus cannot be asked."""
-    if not seen.fresh or active is None:
+    if not seen.fresh:
         return "unknown"
     if not seen.up or (seen.collector_age or 0.0) > OLDEST_COLLECTOR:
         return "unwell"
     if cordon.scope == "gpu" and not (cordon.gpu in seen.gpus if cordon.gpu else seen.gpus):
         return "unwell"
-    still = any(alert.name == cordon.by and alert.node == cordon.node for alert in active)
-    return "unwell" if still else "well"
+    if active is None:
+        return "unknown"
+    return "unwell" if (cordon.by, cordon.node) in active else "well"

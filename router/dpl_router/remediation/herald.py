@@ -1,10 +1,8 @@
-"""Tells people that the alarm chain is silent, by ways that do not go through it."""
+"""Tells people that the alarm chain is silent, by a way that does not go through it."""
 
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import structlog
 
@@ -15,28 +13,26 @@ from dpl_router.remediation.ways import Notice, Way
 LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 30.0
 MOST_TRIES = 20
-"""Of one notice by one way: then ten minutes have passed, and who looks sees the banner."""
+"""Of one notice: then ten minutes have passed, and who looks sees the banner."""
+APART_SECONDS = 300.0
+"""From one silence that was told to the next: a chain that comes and goes fills no letter box."""
 
 log = structlog.get_logger()
 
 
-@dataclass
-class Course:
-    """One way to people: what was told by it last, and what was tried since."""
-
-    way: Way
-    told: bool = False
-    """That the chain is silent."""
-    tries: int = 0
-    again_at: float = 0.0
-
-
 class Herald:
-    """`ways` by the name that the log shows; none: nobody is told but those who look."""
+    """One way to people, by the `name` that the log shows: what was told by it last, and what was
+    tried since. A slow one holds up nobody else."""
 
-    def __init__(self, dead_man: DeadMan, ways: Mapping[str, Way]) -> None:
+    def __init__(self, dead_man: DeadMan, name: str, way: Way) -> None:
         self._dead_man = dead_man
-        self._courses = {name: Course(way) for name, way in ways.items()}
+        self._name = name
+        self._way = way
+        self._told = False
+        """That the chain is silent."""
+        self._tries = 0
+        self._again_at = 0.0
+        self._quiet_until = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -47,25 +43,26 @@ class Herald:
     async def look(self, now: float) -> None:
         """`now` is monotonic."""
         silent = self._dead_man.silent(now)
-        await asyncio.gather(
-            *(self._keep(name, course, silent, now) for name, course in self._courses.items())
-        )
-
-    async def _keep(self, name: str, course: Course, silent: bool, now: float) -> None:
-        if silent == course.told:
-            course.tries, course.again_at = 0, 0.0
+        if silent == self._told:
+            self._tries, self._again_at = 0, 0.0
             return
-        if course.tries >= MOST_TRIES or now < course.again_at:
+        if (
+            self._tries >= MOST_TRIES
+            or now < self._again_at
+            or (silent and now < self._quiet_until)
+        ):
             return
-        course.tries += 1
-        course.again_at = now + AGAIN_SECONDS
+        self._tries += 1
+        self._again_at = now + AGAIN_SECONDS
         try:
-            await course.way(notice(silent))
+            await self._way(notice(silent))
         except NO_ANSWER as error:
-            log.error("alarm not told", way=name, attempt=course.tries, why=error.message)
-        else:
-            course.told, course.tries, course.again_at = silent, 0, 0.0
-            log.info("alarm told", way=name, silent=silent)
+            log.error("alarm not told", way=self._name, attempt=self._tries, why=error.message)
+            return
+        self._told, self._tries, self._again_at = silent, 0, 0.0
+        if silent:
+            self._quiet_until = now + APART_SECONDS
+        log.info("alarm told", way=self._name, silent=silent)
 
 
 def notice(silent: bool) -> Notice:

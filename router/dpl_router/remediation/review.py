@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import structlog
 
@@ -17,6 +16,8 @@ from dpl_router.security.keys import Identity, Role
 LOOK_SECONDS = 1.0
 BREATH = 50
 """After so many cordons requests get their turn."""
+CLOCK_STEP = 1.0
+"""Seconds; less is the clock's usual care for its pace."""
 ROUTER = Identity("router", Role.OPERATOR)
 """Who does what nobody asked for at that moment."""
 
@@ -43,7 +44,9 @@ class Review:
         self._audit = audit
         self._lasts = lasts
         self._steady = steady
-        self._well_since: dict[tuple[str, str], float] = {}
+        self._well_since: dict[Cordon, float] = {}
+        """Of the cordon as it stands: one that was renewed meanwhile is another."""
+        self._clock = self._clock_ahead()
         self._drained: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
@@ -53,14 +56,17 @@ class Review:
             await self.look()
 
     async def look(self) -> None:
+        self._follow_clock()
         cordons = self._cordoning.now.by_alerts()
+        for gone in self._well_since.keys() - set(cordons):
+            del self._well_since[gone]
         if not cordons:
             return
         now = self._cordoning.wall()
         if any(cordon.until is None or cordon.until > now + self._lasts for cordon in cordons):
             self._cordoning.change(lambda all_: all_.shorten(now + self._lasts))
-        resolved = any(cordon.resolved for cordon in cordons)
-        active = await self._sight.active() if resolved else ()
+        doubtful = any(cordon.resolved or _over(cordon, now) for cordon in cordons)
+        active = await self._sight.active() if doubtful else ()
         for number, cordon in enumerate(self._cordoning.now.by_alerts(), 1):
             await self._judge(cordon, active, now)
             if not number % BREATH:
@@ -70,45 +76,60 @@ class Review:
         await self._tell_drained()
         await self._cordoning.saved()
 
-    async def _judge(self, cordon: Cordon, active: Sequence[Active] | None, now: float) -> None:
+    async def _judge(self, cordon: Cordon, active: Active | None, now: float) -> None:
         if not self._sight.knows(cordon.node):
             await self._end(cordon, "lapsed", "nodes.yaml names the node no more")
             return
-        over = cordon.until is not None and now >= cordon.until
-        if not cordon.resolved:
-            if over:
-                await self._end(cordon, "lapsed", "its alert was not repeated")
+        over = _over(cordon, now)
+        if not cordon.resolved and not over:
             return
+        alert = "is over" if cordon.resolved else "was not repeated"
         match self._steadily(cordon, self._sight.health(cordon, active)):
             case "well":
-                await self._end(cordon, "lifted", "its alert is over and the node is well")
-            case "unwell" if over:
+                outcome: ActionOutcome = "lifted" if cordon.resolved else "lapsed"
+                await self._end(cordon, outcome, f"its alert {alert} and the node is well")
+            case "unwell" if over:  # also where its alert is silenced: that mends nothing
                 self._cordoning.change(lambda all_: all_.prolong(cordon, now + self._lasts))
             case "unknown" if over:
-                await self._end(cordon, "lapsed", "its alert is over; nothing is known of the node")
+                await self._end(
+                    cordon, "lapsed", f"its alert {alert}; nothing is known of the node"
+                )
+
+    def _clock_ahead(self) -> float:
+        return self._cordoning.wall() - time.monotonic()
+
+    def _follow_clock(self) -> None:
+        """A clock that is set, or a machine that slept, ends no cordon."""
+        before, self._clock = self._clock, self._clock_ahead()
+        if abs(self._clock - before) > CLOCK_STEP:
+            self._cordoning.change(lambda all_: all_.shift(self._clock - before))
 
     def _steadily(self, cordon: Cordon, health: Health) -> Health | None:
         """None: well, but not yet for long enough."""
         if health != "well":
-            self._well_since.pop(cordon.key, None)
+            self._well_since.pop(cordon, None)
             return health
         now = time.monotonic()
-        since = self._well_since.setdefault(cordon.key, now)
+        since = self._well_since.setdefault(cordon, now)
         return "well" if now - since >= self._steady else None
 
     async def _keep_floor(self) -> None:
-        """Another node may have gone since: a doubtful one is better than none. The newest cordon
-        goes first."""
+        """Another node may have gone since: a doubtful one is better than none. Who was taken out
+        last comes back first, from all of its alerts: one that stays would keep it out."""
         floor = self._sight.floor()
-        for number, cordon in enumerate(reversed(self._cordoning.now.by_alerts()), 1):
-            against = floor.against(cordon.node)
+        out: dict[str, list[Cordon]] = {}
+        for cordon in self._cordoning.now.by_alerts():
+            out.setdefault(cordon.node, []).append(cordon)
+        for number, (node, cordons) in enumerate(reversed(out.items()), 1):
+            against = floor.against(node)
             if against is not None:
-                await self._end(cordon, "overruled", against)
+                for cordon in cordons:
+                    await self._end(cordon, "overruled", against)
             if not number % BREATH:
                 await asyncio.sleep(0)
 
     async def _end(self, cordon: Cordon, outcome: ActionOutcome, why: str) -> None:
-        self._well_since.pop(cordon.key, None)
+        self._well_since.pop(cordon, None)
         if not self._cordoning.change(lambda all_: all_.lift(cordon)):
             return
         self._metrics.actions[cordon.action, outcome].inc()
@@ -128,3 +149,7 @@ class Review:
         await asyncio.to_thread(
             self._audit.record, ROUTER, "", action, cordon.node, f"alert {cordon.by} {said}"
         )
+
+
+def _over(cordon: Cordon, now: float) -> bool:
+    return cordon.until is not None and now >= cordon.until

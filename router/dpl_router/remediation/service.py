@@ -5,7 +5,7 @@ sees by itself: a dead exporter cordons nobody.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,7 +56,8 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class Remediation:
     """`repeat`: seconds between two repeats of an alert; `alertmanager`: where the rest of a call
-    is read that was cut short."""
+    is read that was cut short; `stop_unanswered` (node, why) sends elsewhere what has no word yet:
+    a node that hangs would keep it for the whole of its time."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Remediation:
         metrics: ActionMetrics,
         audit: AuditLog,
         alertmanager: Control | None,
+        stop_unanswered: Callable[[str, str], None],
         *,
         repeat: float,
     ) -> None:
@@ -73,6 +75,7 @@ class Remediation:
         self._metrics = metrics
         self._audit = audit
         self._alertmanager = alertmanager
+        self._stop_unanswered = stop_unanswered
         self.lasts = REPEATS * repeat
         self._told: dict[tuple[str, str], str] = {}
         """(node, fingerprint) -> what was written down last, so that repeats fill no file; the
@@ -140,9 +143,7 @@ class Remediation:
         if not self._sight.knows(node):
             return Outcome(mark, words(node), "unknown_node", "nodes.yaml does not name it")
         against, known = floor.against(node), self._cordoning.now.get(node, mark)
-        if against is not None:
-            if known is not None:
-                self._cordoning.change(lambda cordons: cordons.lift(known))
+        if against is not None:  # the review lifts what stands there
             return Outcome(mark, node, "floor", against)
         if known is None and self._cordoning.now.alerts_on(node) >= MOST_ON_NODE:
             return Outcome(mark, node, "ignored", f"{MOST_ON_NODE} alerts cordon it already")
@@ -159,8 +160,10 @@ class Remediation:
             gpu=alert.labels.get("gpu", ""),
             action=cast(AlertAction, alert.labels["action"]),
         )
-        new = self._cordoning.by_alert(cordon)
-        return Outcome(mark, node, "cordoned" if new else "renewed", f"by alert {alert.name}")
+        if not self._cordoning.by_alert(cordon):
+            return Outcome(mark, node, "renewed", f"by alert {alert.name}")
+        self._stop_unanswered(node, f"{node} was cordoned by alert {alert.name}")
+        return Outcome(mark, node, "cordoned", f"by alert {alert.name}")
 
     async def _resolved(self, alert: Alert, caller: Caller) -> Outcome:
         """Noted; the cordon ends on evidence."""
@@ -168,7 +171,7 @@ class Remediation:
         for key in ((node, mark), (node, "")):
             self._told.pop(key, None)
         outcome = Outcome(mark, words(node), "resolved", f"alert {alert.name} is over")
-        if self._cordoning.change(lambda cordons: cordons.resolved(node, mark)):
+        if self._cordoning.change(lambda cordons: cordons.mark_resolved(node, mark)):
             await self._write(caller, "uncordon", outcome, "the node must be well first")
         return outcome
 

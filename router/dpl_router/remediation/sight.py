@@ -7,6 +7,7 @@ from dpl_router.control import NO_ANSWER, Control
 from dpl_router.nodes.cordons import Cordon, Cordons
 from dpl_router.remediation.evidence import Active, Health, Seen, health
 from dpl_router.remediation.floor import Fleet, Member
+from dpl_router.remediation.payload import name_of
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.types import NodeFacts
@@ -104,18 +105,19 @@ class Sight:
         answers = check is not None and check.ok and facts.up is not False
         return answers and not facts.exclusive
 
-    async def active(self) -> Sequence[Active] | None:
+    async def active(self) -> Active | None:
         """Alerts as Prometheus holds them now; None where its word is not to be had."""
         if self._prometheus is None:
             return ()
         if self._view.mode != "promql":
             return None
         try:
-            return [Active(*one) for one in await pending_or_firing(self._prometheus)]
+            told = await pending_or_firing(self._prometheus)
         except NO_ANSWER:
             return None
+        return frozenset((name_of(alert), node) for alert, node in told)
 
-    def health(self, cordon: Cordon, active: Sequence[Active] | None) -> Health:
+    def health(self, cordon: Cordon, active: Active | None) -> Health:
         node = cordon.node
         sample = self._view.sample(node) or NodeSample()
         check, people = self._view.check(node), self._view.people(node) or PeopleSample()

@@ -62,6 +62,8 @@ def test_the_good_part_of_a_damaged_file_counts_and_the_whole_is_put_aside(tmp_p
     document = json.loads(path.read_text())
     document["cordons"][1]["until"] = None  # an alert's would then never end
     document["cordons"].append({"node": 7})
+    for odd in (1e300, -1):  # no page could write such a time
+        document["cordons"].append({**document["cordons"][0], "node": "c", "since": odd})
     path.write_text(json.dumps(document))
 
     found = file.load()

@@ -36,7 +36,7 @@ def lived(history: list[tuple[str, str, str]]) -> Cordons:
             case "alert":
                 cordons.by_alert(of_alert(node, mark, now))
             case "resolved":
-                cordons.resolved(node, mark)
+                cordons.mark_resolved(node, mark)
             case "lift":
                 known = cordons.get(node, mark)
                 if known is not None:
@@ -111,7 +111,7 @@ def test_what_was_renewed_meanwhile_is_not_lifted() -> None:
 
 def test_an_alert_that_fires_again_is_no_longer_resolved() -> None:
     cordons = Cordons([of_alert()])
-    marked = cordons.resolved("a", "f1"), cordons.resolved("a", "f1")
+    marked = cordons.mark_resolved("a", "f1"), cordons.mark_resolved("a", "f1")
 
     cordons.by_alert(of_alert(now=60.0))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dpl_router.nodes.cordons import Cordon
-from dpl_router.remediation.evidence import Active, Seen, health
+from dpl_router.remediation.evidence import Seen, health
 
 GPU = Cordon("a", "alert", "DplGpuXidCritical", scope="gpu", gpu="1")
 ANY_GPU = Cordon("a", "alert", "DplGpuMissing", scope="gpu")
@@ -40,6 +40,7 @@ def test_where_prometheus_cannot_be_asked_nothing_is_known() -> None:
 )
 def test_what_is_measured_and_wrong_is_unwell(cordon: Cordon, seen: Seen) -> None:
     assert health(cordon, seen, []) == "unwell"
+    assert health(cordon, seen, None) == "unwell"
 
 
 def test_a_node_without_gpus_needs_none_where_the_alert_was_of_the_node() -> None:
@@ -48,8 +49,8 @@ def test_a_node_without_gpus_needs_none_where_the_alert_was_of_the_node() -> Non
 
 def test_an_alert_that_prometheus_still_holds_even_pending_is_believed() -> None:
     """It came back after a pause of the metrics: it fires again in some minutes."""
-    here, elsewhere = Active("DplGpuMissing", "a"), Active("DplGpuMissing", "b")
-    other = Active("DplGpuHot", "a")
+    here, elsewhere = ("DplGpuMissing", "a"), ("DplGpuMissing", "b")
+    other = ("DplGpuHot", "a")
 
     assert health(ANY_GPU, WELL, [here]) == "unwell"
     assert health(ANY_GPU, WELL, [elsewhere, other]) == "well"

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from dpl_router.errors import Unavailable
 from dpl_router.metrics import RouterMetrics
 from dpl_router.remediation.dead_man import DeadMan
-from dpl_router.remediation.herald import AGAIN_SECONDS, MOST_TRIES, Herald
+from dpl_router.remediation.herald import AGAIN_SECONDS, APART_SECONDS, MOST_TRIES, Herald
 from dpl_router.remediation.ways import Letters, Notice, Webhook
 from dpl_router.settings import Mail, parse_address
 from tests.fakes.smtp import MailSink
@@ -46,7 +46,7 @@ async def test_silence_and_its_end_are_told_once_each() -> None:
     switch, board = a_switch(), Board()
     switch.heard()
     heard = switch.last or 0.0
-    herald = Herald(switch, {"board": board})
+    herald = Herald(switch, "board", board)
 
     for late in (1, 11, 12, 50):
         await herald.look(heard + late)
@@ -58,17 +58,16 @@ async def test_silence_and_its_end_are_told_once_each() -> None:
 
 
 async def test_what_does_not_arrive_is_tried_again_but_not_for_ever() -> None:
-    switch, board, other = a_switch(), Board(), Board()
+    switch, board = a_switch(), Board()
     switch.heard()
     heard = switch.last or 0.0
     board.blocked = True
-    herald = Herald(switch, {"board": board, "other": other})
+    herald = Herald(switch, "board", board)
 
     for second in range(11, round(AGAIN_SECONDS) * (MOST_TRIES + 5)):
         await herald.look(heard + second)
 
     assert board.tries == MOST_TRIES
-    assert other.read == [True]
 
 
 async def test_a_silence_that_nobody_was_told_of_ends_without_a_word() -> None:
@@ -76,13 +75,27 @@ async def test_a_silence_that_nobody_was_told_of_ends_without_a_word() -> None:
     switch.heard()
     heard = switch.last or 0.0
     board.blocked = True
-    herald = Herald(switch, {"board": board})
+    herald = Herald(switch, "board", board)
     await herald.look(heard + 11)
 
     board.blocked, switch.last = False, heard + 20
     await herald.look(heard + 21)
 
     assert board.read == []
+
+
+async def test_a_chain_that_comes_and_goes_is_told_once_in_a_while() -> None:
+    switch, board = a_switch(), Board()
+    switch.heard()
+    heard = switch.last or 0.0
+    herald = Herald(switch, "board", board)
+
+    for second in range(round(2 * APART_SECONDS)):
+        if second % 20 == 0:
+            switch.last = heard + second
+        await herald.look(heard + second)
+
+    assert board.read == [True, False, True, False]
 
 
 async def test_a_letter_reaches_everybody() -> None:
