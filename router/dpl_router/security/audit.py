@@ -1,7 +1,9 @@
 """audit.jsonl: who did what to which part, append-only, each line chained to the one before.
 
-`chain` is the SHA-256 of the previous line's chain and this line without it: a line that was
-changed, taken out or put in between is found by `broken_at`.
+`chain` is the SHA-256 of the previous line's chain and this line without it, so that a line that
+was changed, taken out or put in between does not fit what follows: `broken_at` finds it. Lines cut
+off at the end leave no trace here, and who can write the file can chain it anew: for proof, copy
+its last chain to where he cannot.
 """
 
 import hashlib

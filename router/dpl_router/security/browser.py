@@ -14,6 +14,17 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 MARKS = frozenset({b"origin", b"referer", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
 
 
+PAGES = frozenset({"/", "/chat", "/schema", "/events"})
+REQUESTS = "/requests/"
+
+
+def cookie_counts(method: str, path: str, headers: Headers) -> bool:
+    """On pages, and on calls that only our own pages can make: no foreign page can send `X-CSRF`
+    without a preflight, and those are refused."""
+    page = path in PAGES or path.startswith(REQUESTS)
+    return (page and method in READS) or headers.get(b"x-csrf") == b"1"
+
+
 def refuse_foreign(headers: Headers) -> None:
     """Raises: NotAllowed for a call from a page of another origin (`null` is one, too)."""
     origin = headers.get(b"origin")

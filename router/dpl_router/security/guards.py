@@ -1,7 +1,7 @@
 """Litestar guards, one for each role. A handler without one is closed to everybody.
 
 They run for raw handlers too, before each request: a right key costs one hash and two look-ups.
-The app's state holds `keyring`: a KeyRing, or None where there is no keys file.
+The app's state holds `keyring` (a KeyRing, or None where there is no keys file) and `sessions`.
 """
 
 import time
@@ -11,9 +11,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from dpl_router.errors import NotAllowed, NotAuthenticated, Overloaded
-from dpl_router.security.browser import Headers, refuse_foreign, refuse_unproven
+from dpl_router.security.browser import Headers, cookie_counts, refuse_foreign, refuse_unproven
 from dpl_router.security.keys import EVERYONE, Identity, KeyRing, Role
 from dpl_router.security.limits import WrongKeys
+from dpl_router.security.sessions import cookie
 
 ANTHROPIC = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
 
@@ -62,14 +63,28 @@ def admit(scope: Any, state: Any, needed: Role) -> None:
         refuse_unproven(scope["method"], headers)
         identity = EVERYONE
     else:
-        secret = _secret(scope["path"], headers)
-        found = ring.identify(secret)
-        if found is None:
-            raise _wrong_key(state, scope)
-        identity = found
+        identity = _signed_in(scope, state, headers) or _by_key(scope, state, headers)
     if identity.role < needed:
         raise NotAllowed(f"this needs a key of role {needed.word}; yours is {identity.role.word}")
     scope["state"]["identity"] = identity
+
+
+def _signed_in(scope: Any, state: Any, headers: Headers) -> Identity | None:
+    """By the cookie of a browser that has shown a key; a key in the header goes first."""
+    if b"cookie" not in headers or b"authorization" in headers:
+        return None
+    if not cookie_counts(scope["method"], scope["path"], headers):
+        return None
+    digest = state["sessions"].key_of(cookie(headers[b"cookie"]))
+    return None if digest is None else state["keyring"].holder(digest)
+
+
+def _by_key(scope: Any, state: Any, headers: Headers) -> Identity:
+    """Raises: NotAuthenticated, Overloaded."""
+    found: Identity | None = state["keyring"].identify(_secret(scope["path"], headers))
+    if found is None:
+        raise wrong_key(state, scope)
+    return found
 
 
 def _secret(path: str, headers: Headers) -> str:
@@ -87,7 +102,8 @@ def _bearer(headers: Headers) -> str:
     return secret.decode(errors="surrogateescape")
 
 
-def _wrong_key(state: Any, scope: Any) -> NotAuthenticated | Overloaded:
+def wrong_key(state: Any, scope: Any) -> NotAuthenticated | Overloaded:
+    """Counted by the caller's address."""
     if "wrong_keys" not in state:
         state["wrong_keys"] = WrongKeys(time.monotonic)
     client = scope.get("client")

@@ -70,6 +70,10 @@ class KeysError(FileError):
     """keys.yaml is wrong; `mistakes` are all of them."""
 
 
+def digest_of(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+
+
 class KeyRing:
     """The keys of one state of the file. A reload makes another ring."""
 
@@ -86,7 +90,10 @@ class KeyRing:
 
         A new key is compared with the whole list; one that was right is then found by its hash.
         """
-        digest = hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+        return self.holder(digest_of(secret))
+
+    def holder(self, digest: bytes) -> Identity | None:
+        """As `identify`, of a key whose SHA-256 is known."""
         key = self._known.get(digest) or self._find(digest)
         if key is None or (key.expires is not None and self._wall() >= key.expires):
             return None

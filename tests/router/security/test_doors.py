@@ -29,6 +29,7 @@ def keys_file(path: Path, **roles: str) -> Path:
         ("GET", "/api/status/all", "viewer"),
         ("GET", "/api/cluster/overview", "viewer"),
         ("GET", "/api/models", "viewer"),
+        ("GET", "/api/leases", "viewer"),
         ("GET", "/metrics", "viewer"),
         ("GET", "/sd/prometheus/dpl-exporter", "viewer"),
         ("GET", "/v1/models", "user"),
