@@ -25,5 +25,8 @@ chmod 444 secrets/*
 
 # Compose reads .env beside its file: without this line it says how to make the keys
 touch ../.env
-grep -q '^DPL_SECRETS=' ../.env || echo 'DPL_SECRETS=./deploy/secrets' >> ../.env
+if ! grep -q '^DPL_SECRETS=' ../.env; then
+  [ -z "$(tail -c 1 ../.env)" ] || echo >> ../.env # its last line has no end
+  echo 'DPL_SECRETS=./deploy/secrets' >> ../.env
+fi
 echo "deploy/secrets/ has user-key for clients, operator-key for \`dpl\` (DPL_API_KEY), grafana-password for Grafana's admin" >&2

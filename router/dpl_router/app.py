@@ -40,6 +40,7 @@ from dpl_router.pages.board import Board
 from dpl_router.pages.controller import PagesController
 from dpl_router.pages.engine import make_engine
 from dpl_router.pages.live import Live, events
+from dpl_router.pages.login import Login, LoginController
 from dpl_router.pages.scene import Scenery
 from dpl_router.problems import HANDLERS, envelope
 from dpl_router.remediation.controller import RemediationController
@@ -56,6 +57,7 @@ from dpl_router.security.guards import default_deny
 from dpl_router.security.headers import FrontDoor, Hosts
 from dpl_router.security.keys import KeyRing, Role
 from dpl_router.security.limits import WrongKeys
+from dpl_router.security.sessions import Sessions
 from dpl_router.settings import Settings
 from dpl_router.surfaces import ollama, ollama_pull, openai_calls, passthrough
 from dpl_router.surfaces.ollama_models import OllamaModelsController
@@ -95,11 +97,12 @@ and our slowest poll."""
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The application, and the two parts that a server needs by hand."""
+    """The application, and the parts that a server, or who measures one, needs by hand."""
 
     app: FrontDoor
     litestar: Litestar
     dispatcher: Dispatcher
+    metrics: RouterMetrics
 
 
 def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None) -> Router:
@@ -134,7 +137,13 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     )
     sight = Sight(view, core, cordoning.now, prometheus)
     remediation = Remediation(
-        cordoning, sight, metrics.alerting, audit, alertmanager, repeat=settings.alert_repeat
+        cordoning,
+        sight,
+        metrics.alerting,
+        audit,
+        alertmanager,
+        dispatcher.stop_unanswered,
+        repeat=settings.alert_repeat,
     )
     review = Review(
         cordoning,
@@ -149,12 +158,13 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     dispatcher.have = models.ensure
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
-    engine = make_engine()
+    engine, sessions = make_engine(keys=keyring is not None), Sessions(time.monotonic)
     board = Board(scenery, engine)
     state = State(
         {
             "keyring": keyring,
             "wrong_keys": WrongKeys(time.monotonic),
+            "sessions": sessions,
             "dispatcher": dispatcher,
             "models": models,
             "shelf": Shelf(view, fittings.clients),
@@ -179,7 +189,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             locks.run,
             review.run,
             dead_man.run,
-            Herald(dead_man, ways_of(settings)).run,
+            *(Herald(dead_man, *way).run for way in ways_of(settings).items()),
             Lateness(metrics.loop_late).run,
         ),
         controls=tuple(control for control in (prometheus, alertmanager) if control),
@@ -204,12 +214,14 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             core,
             lambda: fittings.mistakes,
             cordoning.now.on,
+            locks.on,
             keys=keyring is not None,
             nodes_file=Path(settings.nodes_file).absolute(),
         ),
         "board": board,
         "recent": dispatcher.recent,
         "assets": Assets(),
+        "login": Login(engine, sessions),
     }
     litestar = Litestar(
         route_handlers=[
@@ -228,6 +240,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             DebugController,
             ProbesController,
             PagesController,
+            LoginController,
             events,
         ],
         guards=[default_deny],
@@ -243,9 +256,8 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     hot = {
         path: direct(litestar, handler.fn, Role.USER) for handler in HOT for path in handler.paths
     }
-    return Router(
-        FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=hot), litestar, dispatcher
-    )
+    front_door = FrontDoor(litestar, hosts=hosts, error_body=envelope, hot=hot)
+    return Router(front_door, litestar, dispatcher, metrics)
 
 
 def ways_of(settings: Settings) -> dict[str, Way]:

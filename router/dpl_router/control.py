@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -51,6 +52,11 @@ class Answer:
     headers: Mapping[str, str]
 
 
+def _shown(base: str) -> str:
+    parts = urlsplit(base.rstrip("/"))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 class _TooMuch(Unavailable):
     """Would be too much the second time as well."""
 
@@ -64,13 +70,14 @@ class Control:
     def __init__(
         self, base: str, *, key: str | None = None, verify: ssl.SSLContext | bool = True
     ) -> None:
-        self.base = base.rstrip("/")
+        self.base = _shown(base)
+        """For messages, which viewers read: without the user and the password of `base`."""
         # answers are read raw, so that their size is what is counted: nothing may be compressed
         headers = {"accept-encoding": "identity"}
         if key:
             headers["authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
-            base_url=self.base,
+            base_url=base.rstrip("/"),
             headers=headers,
             verify=verify,
             trust_env=False,

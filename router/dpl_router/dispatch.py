@@ -321,11 +321,11 @@ class Dispatcher:
         self._metrics.node(attempt.node.name).last_event.value = time.time()
         self._core.on_token(attempt.id, attempt.tokens, attempt.last_at)
 
-    def stop_unanswered(self, node: str) -> None:
-        """Somebody holds `node` exclusively: attempts without a first word go elsewhere."""
+    def stop_unanswered(self, node: str, why: str) -> None:
+        """Attempts without a first word go elsewhere; what has begun there goes on."""
         for attempt in tuple(self._running):
             if attempt.node.name == node and attempt.first_at is None:
-                attempt.stream.abort(LeaseLost(f"{node} is held exclusively by somebody else"))
+                attempt.stream.abort(LeaseLost(why))
 
     def cut_node(self, node: str, why: str) -> int:
         """End what runs there: begun answers with an error, the others go elsewhere. How many."""

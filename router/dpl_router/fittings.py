@@ -119,7 +119,8 @@ class Fittings:
         now = time.monotonic()
         self._core.on_exclusive(node, now + seconds, now)
         if self.dispatcher is not None:
-            self.dispatcher.stop_unanswered(node)
+            why = f"{node} is held exclusively by somebody else"
+            self.dispatcher.stop_unanswered(node, why)
 
     # What operators and alerts say.
 

@@ -31,6 +31,9 @@ LoadCause = Literal["cold", "context", "evicted", "expired", "lost"]
 """Why a model was loaded for a request: it never was there; with another context; another model
 drove it out; nobody used it for long; it was there at the last look."""
 
+TEXT = "text/plain"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
 OTHER = "other"
 NAMED_MODELS = 80
 MODELS_WITH_HISTOGRAMS = 10
@@ -38,6 +41,18 @@ MODELS_WITH_HISTOGRAMS = 10
 DECISION = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05)
 LATE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 CONTROL_CALL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+def form_of(accept: str) -> str:
+    """TEXT or OPENMETRICS: what a page is that a header `Accept` asks for.
+
+    Text where no sense can be made of it: the version of a stranger may be anything.
+    """
+    try:
+        _, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):
+        return TEXT
+    return OPENMETRICS if content_type.startswith("application/openmetrics-text") else TEXT
 
 
 class NodeFamilies:
@@ -216,7 +231,7 @@ class RouterMetrics:
 
     def know_models(self, names: Iterable[str]) -> None:
         """Names of nodes.yaml or of an inventory; the first 80 ever told keep their name."""
-        for name in names:
+        for name in sorted(names):  # of a set, chance would choose anew at each start
             if len(self._known) < NAMED_MODELS:
                 self._known[name] = None
 
@@ -296,7 +311,7 @@ class RouterMetrics:
 
         2,000 lines take some 40 ms: call it in a worker thread and keep the page for a second.
         """
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = choose_encoder(form_of(accept))
         return content_type, encode(self._registry)
 
     def _histogram_name(self, shown: str) -> str:

@@ -164,6 +164,20 @@ def test_keys_are_made_once_and_fit_their_hashes(clone: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o444}
 
 
+@pytest.mark.parametrize("mine", ["COMPOSE_PROFILES=demo", "COMPOSE_PROFILES=demo\n", ""])
+def test_what_stands_in_my_env_file_stays_a_line_of_its_own(clone: Path, mine: str) -> None:
+    """An editor may leave the last line without its end."""
+    file = clone / ".env"
+    file.write_text(mine, encoding="ascii")
+
+    make_secrets(clone)
+
+    assert file.read_text("ascii").splitlines() == [
+        *mine.splitlines(),
+        "DPL_SECRETS=./deploy/secrets",
+    ]
+
+
 def test_a_key_that_was_added_can_be_read_by_the_containers_again(clone: Path) -> None:
     """As deploy/README.md tells it: `dpl key new` makes a file for its owner alone."""
     make_secrets(clone)

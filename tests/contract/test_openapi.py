@@ -46,15 +46,23 @@ async def test_the_document_names_every_call_with_its_role_and_no_other(tmp_path
         async with running_router({"a": node.url}, folder=tmp_path) as router:
             routes = set(served(router.parts.litestar))
 
-    assert {(one.method, one.path, one.role) for one in OPERATIONS} == routes
-    assert len(OPERATIONS) == len(routes)
+    listed = [(one.method, one.path, one.role) for one in OPERATIONS]
+    table = "OPERATIONS (router/dpl_router/diagnostics/operations.py)"
+    assert not routes - set(listed), f"name it in {table}: {sorted(routes - set(listed))}"
+    assert not set(listed) - routes, f"no handler is served for {sorted(set(listed) - routes)}"
+    assert len(listed) == len(routes), f"{table} has a line twice"
 
 
 def test_a_changed_api_is_a_visible_diff() -> None:
-    """Changed on purpose? Write what this shows into api.txt."""
-    rows = [f"{one.method.upper():6} {one.path} {one.role}\n" for one in OPERATIONS]
+    rows = sorted(f"{one.method.upper():6} {one.path} {one.role}" for one in OPERATIONS)
+    kept = SNAPSHOT.read_text(encoding="utf-8").splitlines()
+    file = "tests/contract/api.txt, if it is meant"
 
-    assert "".join(sorted(rows)) == SNAPSHOT.read_text(encoding="utf-8")
+    for row in rows:
+        assert row in kept, f"write this line into {file}: {row}"
+    for row in kept:
+        assert row in rows, f"take this line out of {file}: {row}"
+    assert rows == kept, "the lines of tests/contract/api.txt are sorted, each once"
 
 
 def test_every_reference_in_the_document_leads_somewhere() -> None:

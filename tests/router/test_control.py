@@ -1,6 +1,7 @@
 """Calls to Prometheus, Alertmanager and exporters end in time and within their size."""
 
 import asyncio
+import base64
 import time
 
 import msgspec
@@ -148,3 +149,32 @@ async def test_no_answer_is_read_beyond_eight_mebibytes() -> None:
 def test_what_is_no_json_is_unavailable_and_says_whose(body: bytes) -> None:
     with pytest.raises(Unavailable, match="the peer answered something else"):
         read_json(msgspec.json.decode, body, "the peer")
+
+
+async def test_a_password_in_an_address_is_used_and_never_told() -> None:
+    """These words reach viewers: /api/alerts, /api/prometheus/query, the banner."""
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        asked.append(await peer.request())
+        if peer.number == 1:
+            await peer.answer(b"x" * 2000, b"Connection: close")
+        else:
+            await asyncio.sleep(5)
+
+    async with served(script) as url:
+        control = Control(url.replace("//", "//admin:s3cret@"))
+        with pytest.raises(Unavailable) as too_much:
+            await control.get("/a", seconds=2.0, most=1024)
+        with pytest.raises(UpstreamSilent) as late:
+            await control.get("/a", seconds=0.2)
+        await control.close()
+    control = Control("http://admin:s3cret@127.0.0.1:9")
+    with pytest.raises(Unavailable) as gone:
+        await control.get("/a", seconds=2.0)
+    await control.close()
+
+    assert b"Authorization: Basic " + base64.b64encode(b"admin:s3cret") in asked[0]
+    for told in (too_much, late, gone):
+        assert told.value.message.startswith("http://127.0.0.1:")
+        assert "s3cret" not in told.value.message

@@ -4,17 +4,23 @@ import re
 from collections.abc import Iterable
 from typing import get_args
 
+import pytest
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from dpl_router.metrics import NAMED_MODELS, LoadCause, RouterMetrics
+from dpl_router.metrics import (
+    NAMED_MODELS,
+    OPENMETRICS,
+    TEXT,
+    LoadCause,
+    RouterMetrics,
+    form_of,
+)
 from dpl_router.scheduling.types import Reason
 from tests.fakes.programs import ROOT
-
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 class Page:
@@ -70,6 +76,19 @@ def test_at_most_eighty_models_keep_their_name() -> None:
         page.metrics.model(f"m{number}").ended["ok"].inc()
 
     assert len(page.labels("dpl_router_requests_total", "model")) == NAMED_MODELS + 1
+
+
+def test_which_models_keep_their_name_is_not_left_to_chance() -> None:
+    """A set's order is another after each restart, and with it the labels would be."""
+    names = [f"m{number:03}" for number in range(NAMED_MODELS + 20)]
+    page = Page()
+
+    page.metrics.know_models(iter(reversed(names)))
+    for name in names:
+        page.metrics.model(name).ended["ok"].inc()
+
+    kept = page.labels("dpl_router_requests_total", "model")
+    assert kept == {*names[:NAMED_MODELS], "other"}
 
 
 def test_only_the_ten_models_that_were_used_first_have_histograms() -> None:
@@ -173,6 +192,27 @@ def test_both_formats_tell_the_same_and_can_be_read() -> None:
     plain = list(read_text(text.decode()))
     rich = list(read_openmetrics(openmetrics.decode()))  # type: ignore[no-untyped-call]
     assert samples(plain) == samples(rich)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", TEXT),
+        ("application/openmetrics-text", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.977", OPENMETRICS),
+        ("application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5", TEXT),
+        ("application/openmetrics-text; version=abc", TEXT),
+        ("text/plain; version=1.x", TEXT),
+    ],
+)
+def test_there_are_two_forms_and_an_odd_wish_gets_text(accept: str, form: str) -> None:
+    page = Page()
+
+    assert form_of(accept) == form
+    assert page.metrics.render(accept)[0] == page.metrics.render(form)[0]
 
 
 def test_the_first_token_carries_its_request_id_unless_that_is_too_long() -> None:

@@ -1,8 +1,10 @@
 """The two pages in a real browser."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.async_api import expect
 
 from tests.fakes.openai import Faults
@@ -32,6 +34,28 @@ async def test_no_console_message_and_no_request_elsewhere(tmp_path: Path) -> No
     assert stage.seen.messages == []
     assert stage.seen.elsewhere(stage.router.url) == []
     assert 0 < weight < 60_000
+
+
+async def test_a_browser_signs_in_asks_and_signs_out(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+    digest = hashlib.sha256(b"the-key").hexdigest()
+    keys.write_text(yaml.safe_dump({"keys": [{"name": "me", "role": "user", "sha256": digest}]}))
+    async with staged(tmp_path, settings={"keys_file": keys}) as stage:
+        page = await stage.open("/chat")
+        await page.get_by_label("Key").fill("not the key")
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("alert")).to_contain_text("not known here")
+        await page.get_by_label("Key").fill("the-key")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(f"{stage.router.url}/chat")
+        await stage.ask("hello")
+        await expect(stage.answer).to_contain_text("Hello from the fake.")
+        await page.get_by_role("button", name="Sign out").click()
+        await expect(page).to_have_url(f"{stage.router.url}/login")
+        after = await page.goto(f"{stage.router.url}/chat")
+
+    assert after is not None
+    assert after.status == 401
 
 
 async def test_no_page_scrolls_sideways(tmp_path: Path) -> None:

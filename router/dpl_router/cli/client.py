@@ -31,6 +31,10 @@ class CallFailed(DplError):
     """The router refused, or nothing answered."""
 
 
+class NotNow(CallFailed):
+    """Nothing answered, or only that it cannot now: the same call may do later."""
+
+
 def router_option(verb: Verb) -> Verb:
     return click.option(
         "--url", envvar="DPL_URL", default=HERE, show_default=True, help="The router (DPL_URL)."
@@ -77,6 +81,9 @@ def connect(base: str, seconds: float) -> HTTPConnection:
         raise ConfigError(f"--url {base!r} is no address: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"--url {base!r} is no address; write {HERE}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        whole = f"{parts.scheme}://{parts.netloc}"
+        raise ConfigError(f"--url {base!r} is more than an address; write {whole}")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     return kind(parts.hostname, port, timeout=seconds)
 
@@ -108,9 +115,9 @@ def headers(body: bytes | None) -> Mapping[str, str]:
     return said
 
 
-def unreachable(base: str, error: Exception) -> CallFailed:
+def unreachable(base: str, error: Exception) -> NotNow:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return CallFailed(
+    return NotNow(
         f"no router answers at {base} ({reason}); start one with `dpl up`, or name it with --url"
     )
 
@@ -128,9 +135,10 @@ def refused(answer: HTTPResponse, base: str, method: str, path: str) -> CallFail
     for hint in HINTS:
         said = said.partition(hint)[0]
     place = f"({base}, status {answer.status})"
+    kind = NotNow if answer.status >= 500 else CallFailed
     if "; did you mean " in said:
-        return CallFailed(f"{said} {place}")
-    return CallFailed(f"{said} {place}; {advice(answer, said, method, path)}")
+        return kind(f"{said} {place}")
+    return kind(f"{said} {place}; {advice(answer, said, method, path)}")
 
 
 def advice(answer: HTTPResponse, said: str, method: str, path: str) -> str:
@@ -141,6 +149,8 @@ def advice(answer: HTTPResponse, said: str, method: str, path: str) -> str:
     if answer.status == 404:
         what = "nodes" if said.startswith("there is no node") else "models"
         return f"`dpl get {what}` lists what there is"
+    if answer.status == 409 and path.endswith("/lock"):
+        return "`dpl get leases` shows who holds what"
     if wait := answer.getheader("retry-after"):
         return f"try again in {wait} s"
     if path.startswith("/api/prometheus/"):

@@ -1,6 +1,5 @@
 """`dpl query 'PROMQL'`: the router's Prometheus, as a table or as data."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import rich_click as click
 
 from dpl_router.cli import client
-from dpl_router.cli.get import Column, as_yaml, table
 from dpl_router.cli.nodes import Time
+from dpl_router.cli.tables import Column, as_json, as_yaml, table
 
 PATIENCE = 20.0
 """Seconds: the router gives Prometheus 8, twice."""
@@ -142,7 +141,4 @@ def spelled(value: str | float) -> str:
     return f"{number:.0f}" if whole else f"{number:.6g}"
 
 
-FORMATS: Mapping[str, Callable[[Any], str]] = {
-    "json": lambda found: json.dumps(found, indent=2),
-    "yaml": as_yaml,
-}
+FORMATS: Mapping[str, Callable[[Any], str]] = {"json": as_json, "yaml": as_yaml}

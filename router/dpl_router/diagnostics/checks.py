@@ -13,6 +13,7 @@ import msgspec
 from dpl_router.inventory.mistakes import Mistake
 from dpl_router.inventory.types import Node
 from dpl_router.nodes.cordons import Cordon
+from dpl_router.nodes.locks import Lock
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.types import NodeFacts
@@ -48,6 +49,7 @@ class Doctor:
         core: SchedulerCore,
         mistakes: Callable[[], Sequence[Mistake]],
         cordons: Callable[[str], Sequence[Cordon]],
+        lock: Callable[[str], Lock | None],
         *,
         keys: bool,
         nodes_file: Path,
@@ -56,6 +58,7 @@ class Doctor:
         self._core = core
         self._mistakes = mistakes
         self._cordons = cordons
+        self._lock = lock
         self._keys = keys
         self._nodes_file = nodes_file
 
@@ -131,13 +134,16 @@ class Doctor:
             )
         for cordon in self._cordons(node.name):
             yield _cordoned(cordon)
-        if facts.exclusive:
+        lock = self._lock(node.name)
+        if lock is not None:
+            yield _locked(lock)
+        elif facts.exclusive:
             yield Finding(
                 "warning",
                 node.name,
                 "somebody holds the whole node",
-                "its exporter tells of an exclusive lease",
-                "wait for its end, or POST /api/unlock/all as operator",
+                "its exporter tells of an exclusive lease that is not ours",
+                f"wait for its end; dpl unlock {node.name} takes it from whoever holds it",
             )
         check = self._view.check(node.name)
         if check is not None and check.ok and self._is_left_alone(node, now):
@@ -250,6 +256,17 @@ class Doctor:
                     f"weights: {model}: {digest} in nodes.yaml",
                     "see that the name is right and that the nodes' exporters can read the weights",
                 )
+
+
+def _locked(lock: Lock) -> Finding:
+    by = f"by {lock.by}: {lock.why}" if lock.why else f"by {lock.by}"
+    return Finding(
+        "info" if lock.problem is None else "warning",
+        lock.node,
+        "locked: nothing is sent to it",
+        by if lock.problem is None else f"{by}; not held now: {lock.problem}",
+        f"dpl unlock {lock.node}, when it shall serve again",
+    )
 
 
 def _cordoned(cordon: Cordon) -> Finding:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from litestar import Controller, MediaType, Request, Response, get
+from litestar import Controller, MediaType, Request, Response, get, route
 from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
 from litestar.params import FromPath
 
 from dpl_router.control import Answer
@@ -15,6 +16,8 @@ from dpl_router.security.guards import viewer
 from dpl_router.telemetry.view import FleetView
 
 OPEN = {"open": True}
+READ = (HttpMethod.GET, HttpMethod.HEAD)
+"""`wget --spider` and many a load balancer ask for the head alone."""
 
 
 class ProbesController(Controller):
@@ -23,12 +26,12 @@ class ProbesController(Controller):
     path = "/"
     opt = OPEN
 
-    @get(["/-/healthy", "/healthz"], media_type=MediaType.TEXT)
+    @route(["/-/healthy", "/healthz"], http_method=READ, media_type=MediaType.TEXT)
     async def healthy(self) -> str:
         """The process runs and answers."""
         return "ok\n"
 
-    @get(["/-/ready", "/readyz"])
+    @route(["/-/ready", "/readyz"], http_method=READ)
     async def ready(
         self, view: NamedDependency[FleetView], dispatcher: NamedDependency[Dispatcher]
     ) -> Response[str]:
@@ -44,7 +47,7 @@ class DiagnosticsController(Controller):
     path = "/"
     guards = [viewer]  # noqa: RUF012 - the framework's own way to say it
 
-    @get("/metrics")
+    @route("/metrics", http_method=READ)
     async def metrics(
         self, request: Request[Any, Any, Any], page: NamedDependency[MetricsPage]
     ) -> Response[bytes]:

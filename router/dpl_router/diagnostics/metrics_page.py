@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from dpl_router.metrics import RouterMetrics
+from dpl_router.metrics import RouterMetrics, form_of
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.telemetry.names import Names
 
@@ -20,7 +20,7 @@ class MetricsPage:
 
     async def render(self, accept: str) -> tuple[str, bytes]:
         """(content type, page)."""
-        form = "openmetrics" if "application/openmetrics-text" in accept else "text"
+        form = form_of(accept)
         async with self._lock:
             kept = self._kept.get(form)
             now = time.monotonic()
@@ -28,7 +28,7 @@ class MetricsPage:
                 self._metrics.show_book(
                     self._in_flight(), self._core.circuits(now), self._core.queues()
                 )
-                content_type, page = await asyncio.to_thread(self._metrics.render, accept)
+                content_type, page = await asyncio.to_thread(self._metrics.render, form)
                 kept = self._kept[form] = (now, content_type, page)
         return kept[1], kept[2]
 

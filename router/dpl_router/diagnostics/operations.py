@@ -55,8 +55,10 @@ def _refused(method: str, path: str, summary: str) -> Operation:
     return Operation(method, path, "user", "Ollama", f"{summary}: always refused", answer="")
 
 
-def _text(path: str, summary: str, role: Role) -> Operation:
-    return Operation("get", path, role, "Diagnostics", summary, "", answer_types=(TEXT,))
+def _text(path: str, summary: str, role: Role) -> tuple[Operation, Operation]:
+    """And its head alone."""
+    whole = Operation("get", path, role, "Diagnostics", summary, "", answer_types=(TEXT,))
+    return whole, _head(path, "Diagnostics", summary, role)
 
 
 INFERENCE: Sequence[Operation] = (
@@ -136,6 +138,7 @@ HOUSE: Sequence[Operation] = (
         answer_types=(SSE,),
     ),
     _get("/api/status/all", "Fleet", "Every node", "Objects"),
+    _get("/api/leases", "Fleet", "Who holds which node", "Objects"),
     _get("/api/cluster/overview", "Fleet", "The fleet in a few numbers", "Object"),
     _get("/api/models", "Fleet", "Every model, and on which nodes", "Objects"),
     Operation(
@@ -190,7 +193,7 @@ HOUSE: Sequence[Operation] = (
         answer="",
         status=204,
     ),
-    _text("/metrics", "The router's own metrics", "viewer"),
+    *_text("/metrics", "The router's own metrics", "viewer"),
     _get("/sd/prometheus/{job}", "Diagnostics", "The nodes as http_sd", "Objects"),
     Operation(
         "get",
@@ -213,10 +216,10 @@ HOUSE: Sequence[Operation] = (
     _get("/api/debug/info", "Diagnostics", "Versions, modes, counts", "Object", "operator"),
     _get("/api/debug/diagnosis", "Diagnostics", "What is wrong now", "Object", "operator"),
     _get("/schema/openapi.json", "Diagnostics", "This document", "Object"),
-    _text("/-/healthy", "The process answers", "open"),
-    _text("/-/ready", "Every node was asked once", "open"),
-    _text("/healthz", "As /-/healthy", "open"),
-    _text("/readyz", "As /-/ready", "open"),
+    *_text("/-/healthy", "The process answers", "open"),
+    *_text("/-/ready", "Every node was asked once", "open"),
+    *_text("/healthz", "As /-/healthy", "open"),
+    *_text("/readyz", "As /-/ready", "open"),
 )
 
 OPERATIONS: Sequence[Operation] = (*INFERENCE, *HOUSE)

@@ -1,4 +1,4 @@
-"""The fleet's endpoints under /api: status, overview, alerts, unlock."""
+"""The fleet's endpoints under /api: status, overview, leases, alerts, unlock."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from dpl_router.control import Control
 from dpl_router.fleet.audited import record
 from dpl_router.fleet.operate import Operating
-from dpl_router.fleet.schemas import NodeStatus, Overview, Unlocked
+from dpl_router.fleet.schemas import NodeLease, NodeStatus, Overview, Unlocked
 from dpl_router.fleet.service import Fleet
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import operator, viewer
@@ -34,6 +34,11 @@ class FleetController(Controller):
     async def overview(self, fleet: NamedDependency[Fleet]) -> Overview:
         """The fleet in a few numbers."""
         return fleet.overview()
+
+    @get("/leases", guards=[viewer])
+    async def leases(self, operating: NamedDependency[Operating]) -> list[NodeLease]:
+        """Who holds which node; the exporters are asked."""
+        return await operating.leases()
 
     @get("/alerts", guards=[viewer])
     async def alerts(self, alertmanager: NamedDependency[Alertmanager]) -> list[Alert]:

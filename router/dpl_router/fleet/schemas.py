@@ -146,6 +146,19 @@ class Unlocked(msgspec.Struct, frozen=True):
     outcome: Literal["released", "nothing was held", "refused", "unreachable", "no exporter"]
 
 
+class NodeLease(msgspec.Struct, frozen=True):
+    """What somebody holds of a node; only `problem` where it does not tell."""
+
+    node: str
+    owner: str | None = None
+    slots: int | None = None
+    exclusive: bool | None = None
+    """The whole node."""
+    expires_in: float | None = None
+    """Unless it is renewed."""
+    problem: Literal["refused", "unreachable", "no exporter"] | None = None
+
+
 class Reasoned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of a call that bars a node; all of it may be left out."""
 

@@ -1,7 +1,7 @@
 """What each node is doing, said for people: from the cached view and our own count, no network."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -52,35 +52,53 @@ class Fleet:
 
     def status(self) -> list[NodeStatus]:
         """Every node of nodes.yaml, in its order; answers at once with every node dead."""
+        return list(self.each_status())
+
+    def each_status(self) -> Iterator[NodeStatus]:
+        """As `status`; each is of the moment at which it is asked for."""
         now = time.monotonic()
         circuits, alone = self._core.circuits(now), self._core.alone(now)
-        facts = {facts.node: facts for facts in self._view.facts(now)}
-        return [
-            self._node(
-                node, facts[node.name], circuits.get(node.name, 0), alone.get(node.name), now
-            )
-            for node in self._view.inventory.nodes
-        ]
+        nodes = self._view.inventory.nodes
+        for node in nodes:
+            [facts] = self._view.facts_of([node], now)
+            yield self._node(node, facts, circuits.get(node.name, 0), alone.get(node.name), now)
 
     def models(self) -> list[ModelStatus]:
         """Merged over nodes, by name."""
-        listed = self._view.models(time.monotonic())
-        nodes = {
-            name: [self._model_on(node, name, facts) for node, facts in served]
-            for name, served in listed.items()
-        }
+        return self.merged(self.each_served())
+
+    def each_served(self) -> Iterator[tuple[str, ModelOnNode]]:
+        """(our name of a model, what one node says of it); likewise of the moment."""
+        now = time.monotonic()
+        nodes = self._view.inventory.nodes
+        for node in nodes:
+            [facts] = self._view.facts_of([node], now)
+            yield from [
+                (name, self._model_on(node.name, name, model))
+                for name, model in facts.models.items()
+            ]
+
+    def merged(self, served: Iterable[tuple[str, ModelOnNode]]) -> list[ModelStatus]:
+        """`served` by model, names sorted."""
+        nodes: dict[str, list[ModelOnNode]] = {}
+        for name, one in served:
+            nodes.setdefault(name, []).append(one)
+        odd = self._view.odd()
         return [
             ModelStatus(
                 name=name,
-                loaded=any(one.loaded and one.online for one in served),
-                nodes=served,
-                mismatch=name in self._view.odd(),
+                loaded=any(one.loaded and one.online for one in ones),
+                nodes=ones,
+                mismatch=name in odd,
             )
-            for name, served in nodes.items()
+            for name, ones in sorted(nodes.items())
         ]
 
     def overview(self) -> Overview:
-        nodes, models = self.status(), self.models()
+        return self.summed(self.status(), self.models())
+
+    def summed(self, nodes: Sequence[NodeStatus], models: Sequence[ModelStatus]) -> Overview:
+        """Where both are there already: made anew they are most of the work."""
         loads = [node.load for node in nodes if node.load is not None]
         return Overview(
             mode=self._view.mode,

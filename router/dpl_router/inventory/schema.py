@@ -36,6 +36,10 @@ SILENT = frozenset({"ollama", "lmstudio"})
 """Kinds whose servers have no metrics of their own."""
 
 
+def mapping_of(fields: type[Struct]) -> str:
+    return f"a mapping of {', '.join(fields.__struct_fields__)}"
+
+
 class TimeoutFields(Struct, forbid_unknown_fields=True):
     connect: (
         Annotated[
@@ -85,6 +89,8 @@ class DefaultFields(Struct, forbid_unknown_fields=True):
     slots: Slots = "auto"
 
 
+# Each is also a scrape job, with its port in `USUAL` (pages.py): CONTRIBUTING.md (bring your own)
+# says what else it needs; tests/contract/test_bring_your_own.py holds them together.
 class MetricsFields(Struct, forbid_unknown_fields=True):
     node: (
         Annotated[
@@ -182,8 +188,8 @@ class NodeFields(Struct, forbid_unknown_fields=True):
         Annotated[
             MetricsFields,
             Meta(
-                description="What tells of this machine already, for Prometheus to scrape: a "
-                "mapping of node, dcgm, gpu, engine."
+                description="What tells of this machine already, for Prometheus to scrape: "
+                f"{mapping_of(MetricsFields)}."
             ),
         ]
         | UnsetType
@@ -236,18 +242,13 @@ class NodeFields(Struct, forbid_unknown_fields=True):
         | UnsetType
     ) = UNSET
     tls: (
-        Annotated[
-            TlsFields, Meta(description="For an https url: a mapping of ca, cert, key, verify.")
-        ]
+        Annotated[TlsFields, Meta(description=f"For an https url: {mapping_of(TlsFields)}.")]
         | UnsetType
     ) = UNSET
     timeouts: (
         Annotated[
             TimeoutFields,
-            Meta(
-                description="Instead of the router's: a mapping of connect, first_token, idle, "
-                "total."
-            ),
+            Meta(description=f"Instead of the router's: {mapping_of(TimeoutFields)}."),
         ]
         | UnsetType
     ) = UNSET
@@ -264,7 +265,7 @@ class RouterFields(Struct, forbid_unknown_fields=True):
     timeouts: (
         Annotated[
             TimeoutFields,
-            Meta(description="For all nodes: a mapping of connect, first_token, idle, total."),
+            Meta(description=f"For all nodes: {mapping_of(TimeoutFields)}."),
         ]
         | UnsetType
     ) = UNSET
@@ -318,7 +319,7 @@ class File(Struct, forbid_unknown_fields=True):
     defaults: (
         Annotated[
             DefaultFields,
-            Meta(description="What holds for nodes that do not say: a mapping of slots."),
+            Meta(description=f"What holds for nodes that do not say: {mapping_of(DefaultFields)}."),
         ]
         | UnsetType
     ) = UNSET
@@ -336,10 +337,7 @@ class File(Struct, forbid_unknown_fields=True):
     router: (
         Annotated[
             RouterFields,
-            Meta(
-                description="The router: a mapping of timeouts, lease_ttl, drain, allowed_hosts, "
-                "contexts, auto_pull."
-            ),
+            Meta(description=f"The router: {mapping_of(RouterFields)}."),
         ]
         | UnsetType
     ) = UNSET

@@ -21,6 +21,11 @@ class Asset:
     etag: str
     body: bytes
 
+    def is_in(self, if_none_match: str) -> bool:
+        """The header names this content (RFC 9110, 13.1.2): weakly, in a list, or by a star."""
+        tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+        return self.etag in tags or tags == ["*"]
+
 
 class Assets:
     """Only names that lay in the folder at the start: no path ever comes from a request."""
@@ -33,11 +38,6 @@ class Assets:
         if name not in self._assets:
             raise NotFound("there is no such file")
         return self._assets[name]
-
-    @property
-    def weight(self) -> int:
-        """Bytes of all files together."""
-        return sum(len(asset.body) for asset in self._assets.values())
 
 
 def _read(path: Path) -> Asset:

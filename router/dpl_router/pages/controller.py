@@ -42,7 +42,7 @@ class PagesController(Controller):
         """The fleet now; for what is no browser the line that Ollama's clients probe for."""
         if not wants_page(request):
             return Response(ALIVE, media_type=MediaType.TEXT, headers=FRESH)
-        return _page(board, "overview")
+        return await _page(board, "overview")
 
     @head("/", opt=OPEN)
     async def alive(self) -> None:
@@ -50,12 +50,12 @@ class PagesController(Controller):
 
     @get("/chat", guards=[viewer])
     async def chat(self, board: NamedDependency[Board]) -> Response[str]:
-        return _page(board, "chat")
+        return await _page(board, "chat")
 
     @get("/schema", guards=[viewer])
     async def schema(self, board: NamedDependency[Board]) -> Response[str]:
         """The API in a list; for programs there is /schema/openapi.json."""
-        return _page(board, "schema")
+        return await _page(board, "schema")
 
     @get("/requests/{request_id:str}", guards=[viewer])
     async def request(
@@ -67,7 +67,7 @@ class PagesController(Controller):
         """What Grafana's dots lead to; 404 for a request of which nothing is kept."""
         told = recent.get(request_id)
         began = f"{datetime.fromtimestamp(told.began, UTC):%Y-%m-%d %H:%M:%S} UTC" if told else ""
-        page = board.page("request", id=request_id, told=told, began=began, most=MOST)
+        page = await board.page("request", id=request_id, told=told, began=began, most=MOST)
         status = HTTP_404_NOT_FOUND if told is None else HTTP_200_OK
         return Response(page, status_code=status, media_type=MediaType.HTML, headers=FRESH)
 
@@ -78,10 +78,10 @@ class PagesController(Controller):
         """Raises: NotFound."""
         asset = assets.get(name)
         headers = {"etag": asset.etag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == asset.etag:
+        if asset.is_in(request.headers.get("if-none-match", "")):
             return Response(b"", status_code=304, headers=headers)
         return Response(asset.body, media_type=asset.content_type, headers=headers)
 
 
-def _page(board: Board, page: Page) -> Response[str]:
-    return Response(board.page(page), media_type=MediaType.HTML, headers=FRESH)
+async def _page(board: Board, page: Page) -> Response[str]:
+    return Response(await board.page(page), media_type=MediaType.HTML, headers=FRESH)

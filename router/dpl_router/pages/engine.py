@@ -11,8 +11,11 @@ from dpl_router.pages import words
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def make_engine() -> Environment:
-    """Names of nodes and models, and the words of alerts, come from strangers: no exception."""
+def make_engine(*, keys: bool = False) -> Environment:
+    """Names of nodes and models, and the words of alerts, come from strangers: no exception.
+
+    `keys`: callers show one, so there is something to sign out of.
+    """
     engine = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -22,6 +25,7 @@ def make_engine() -> Environment:
         auto_reload=False,
     )
     engine.globals["version"] = __version__
+    engine.globals["keys"] = keys
     engine.globals["operations"] = OPERATIONS
     for function in (
         words.gib,

@@ -57,7 +57,7 @@ class Live:
             now = time.monotonic()
             if now - began > LONGEST_SECONDS:
                 return
-            pieces = self._board.since(page, seen)
+            pieces = await self._board.since(page, seen)
             seen = self._board.version
             if pieces or now - told >= BEAT_SECONDS:
                 told = now

@@ -9,6 +9,7 @@ from dpl_router.fleet.schemas import NodeStatus, Overview
 from dpl_router.fleet.service import Fleet
 from dpl_router.pages.alert_watch import AlertWatch
 from dpl_router.pages.picker import Choice, choices
+from dpl_router.pages.slices import sliced
 from dpl_router.remediation.dead_man import DeadMan
 from dpl_router.telemetry.alerts import Alert
 from dpl_router.telemetry.view import FleetView
@@ -86,30 +87,33 @@ class Scenery:
         """Of Prometheus, at any time."""
         self._offset = time.time() - time.monotonic()
 
-    def now(self) -> Scene:
+    async def now(self) -> Scene:
+        rows = await self._rows()
+        models = self._fleet.merged(await sliced(self._fleet.each_served()))
+        overview = self._fleet.summed([row.status for row in rows], models)
         starting = not self._view.asked_all()
         settling = time.monotonic() < self._settled
         prometheus, alertmanager = self._prometheus(settling), self._alertmanager(settling)
         watch = self._watch
         return Scene(
             starting=starting,
-            overview=self._fleet.overview(),
-            rows=self._rows(),
-            choices=choices(self._fleet.models()),
+            overview=overview,
+            rows=rows,
+            choices=choices(models),
             alerts=watch.alerts,
             alerts_at=self._wall(watch.read_at) if watch.problem else None,
             prometheus=prometheus,
             alertmanager=alertmanager,
             heartbeat=self._wall(self._dead_man.last),
-            banners=list(self._banners(prometheus, alertmanager)),
+            banners=self._banners(overview, prometheus, alertmanager),
         )
 
-    def _rows(self) -> list[NodeRow]:
+    async def _rows(self) -> list[NodeRow]:
         alerts: dict[str, int] = {}
         for alert in self._watch.alerts:
             if alert.node is not None and not alert.silenced:
                 alerts[alert.node] = alerts.get(alert.node, 0) + 1
-        rows = [self._row(status, alerts) for status in self._fleet.status()]
+        rows = await sliced(self._row(status, alerts) for status in self._fleet.each_status())
         return sorted(rows, key=lambda row: (RANK.get(row.status.state, 4), row.status.name))
 
     def _row(self, status: NodeStatus, alerts: Mapping[str, int]) -> NodeRow:
@@ -133,9 +137,11 @@ class Scenery:
             return "ok" if self._watch.read_at is not None else "starting"
         return "starting" if settling and self._watch.read_at is None else "down"
 
-    def _banners(self, prometheus: Health, alertmanager: Health) -> list[Banner]:
+    def _banners(
+        self, overview: Overview, prometheus: Health, alertmanager: Health
+    ) -> list[Banner]:
         banners = []
-        if mistakes := self._fleet.overview().nodes_file_mistakes:
+        if mistakes := overview.nodes_file_mistakes:
             more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
             banners.append(
                 Banner(

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 GIB = 1024**3
 DASH = "–"
+YEAR_10000 = 253_402_300_800
+"""In seconds since 1970: there `datetime` ends."""
 
 
 def gib(size: int | None) -> str:
@@ -37,15 +39,18 @@ def moment(at: float | None) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def clock(at: float) -> str:
+def clock(at: float | None) -> str:
     """What stands on the page until the browser makes "3 min ago" of it."""
+    if at is None:
+        return DASH
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def seconds_of(rfc3339: str) -> float | None:
-    """None for what is no time: it comes from Alertmanager, and pages must not fall over it."""
+    """None for what is no time since 1970 that `moment` can tell: it comes from Alertmanager, and
+    pages must not fall over it."""
     try:
-        at = datetime.fromisoformat(rfc3339)
-        return at.timestamp()
+        at = datetime.fromisoformat(rfc3339).timestamp()
     except (ValueError, OverflowError):
         return None
+    return at if 0 <= at < YEAR_10000 else None

@@ -134,26 +134,36 @@ class Child:
             self.restarts += 1
 
     def _end(self) -> str:
-        code = self.process.returncode if self.process else None
-        if code is not None and code < 0:
+        if self.process is None:
+            return self._last
+        code = self.process.returncode
+        if code is None or code >= 0:
+            return f"ended with exit code {code}"
+        try:
             return f"ended by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        except ValueError:  # most real-time signals have no name
+            return f"ended by signal {-code}"
 
     async def _live(self) -> bool:
         """One process from start to end; was it ever ready?"""
         self.state = "starting"
-        self.process = await asyncio.create_subprocess_exec(
-            *tied(self.part.command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C on the terminal is for the supervisor alone
-            env=self._environment,
-        )
-        watch = asyncio.create_task(self._watch())
-        listen = asyncio.create_task(self._listen(self.process))
+        self.process = None
         try:
-            await self.process.wait()
+            process = self.process = await asyncio.create_subprocess_exec(
+                *tied(self.part.command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C on the terminal is for the supervisor alone
+                env=self._environment,
+            )
+        except OSError as error:  # processes, memory or files may be short for a while
+            self._last = f"cannot be started: {error.strerror}"
+            return False
+        watch = asyncio.create_task(self._watch())
+        listen = asyncio.create_task(self._listen(process))
+        try:
+            await process.wait()
             await asyncio.wait({listen}, timeout=1.0)
             return self._ready.is_set()
         finally:

@@ -252,7 +252,7 @@ async def ask(control: Control, path: str) -> Any:
 
 def table(setting: Setting, model: str | None) -> list[str]:
     base = f"http://{setting.addresses.router}"
-    needs = "  (needs a key: header only)" if setting.keys_file else ""
+    needs = "  (needs a key)" if setting.keys_file else ""
     rows = [
         ("chat page", f"{base}/chat{needs}"),
         ("overview", f"{base}{needs}"),

@@ -26,6 +26,8 @@ class Alert(msgspec.Struct, frozen=True):
     """What to do: a file of the tree, or an address; empty where the rule names none."""
     dashboard_url: str = ""
     """As a path of Grafana."""
+    fingerprint: str = ""
+    """Alertmanager's name for this set of labels."""
 
 
 class _Status(msgspec.Struct):
@@ -38,6 +40,7 @@ class _Wire(msgspec.Struct):
     labels: dict[str, str]
     annotations: dict[str, str] = {}
     startsAt: str = ""
+    fingerprint: str = ""
     status: _Status = msgspec.field(default_factory=_Status)
 
 
@@ -75,6 +78,7 @@ def _read(wire: _Wire) -> Alert:
         silenced=wire.status.state == "suppressed",
         runbook_url=wire.annotations.get("runbook_url", ""),
         dashboard_url=wire.annotations.get("dashboard_url", ""),
+        fingerprint=wire.fingerprint,
     )
 
 

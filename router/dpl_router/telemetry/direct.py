@@ -6,6 +6,7 @@ exposition, this does as well: a test feeds one page to both and compares the fa
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -33,7 +34,7 @@ def read_exposition(text: str, now: float) -> tuple[NodeSample, PeopleSample]:
     """
     sample, people = NodeSample(sampled_at=now), PeopleSample()
     clock, worked = None, math.inf
-    for point in _points(text):
+    for point in _points(ours(text) or text):
         write = _FACTS.get(point.name)
         if write is not None and math.isfinite(point.value):
             write(sample, people, point)
@@ -49,6 +50,12 @@ def read_exposition(text: str, now: float) -> tuple[NodeSample, PeopleSample]:
         sample.eligible = sample.up and not sample.exclusive
         sample.accelerator = bool(people.gpus)
     return sample, people
+
+
+def ours(text: str) -> str:
+    """The samples that say a fact: parsing the other nine tenths of a page takes ten times as long,
+    in which no stream goes on. Empty where there are none, as in what is no exposition."""
+    return "".join(_OURS.findall(text))
 
 
 def _points(text: str) -> Iterator[Sample]:
@@ -146,6 +153,10 @@ _FACTS: dict[str, Callable[[NodeSample, PeopleSample, Sample], None]] = {
     "dpl_gpu_memory_used_bytes": _gpu_used,
     "dpl_gpu_memory_total_bytes": _gpu_total,
 }
+
+
+OURS = frozenset({*_FACTS, CLOCK, WORKED})
+_OURS = re.compile(rf"^[ \t]*(?:{'|'.join(sorted(OURS))})[ \t{{].*\n?", re.MULTILINE)
 
 
 async def scrape(control: Control) -> tuple[NodeSample, PeopleSample]:

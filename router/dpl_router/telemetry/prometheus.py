@@ -85,9 +85,12 @@ def read_view(body: bytes) -> dict[str, PeopleSample]:
 
 T = TypeVar("T")
 Write = Callable[[NodeSample, dict[str, str], float], None]
+View = Callable[[PeopleSample, dict[str, str], float], None]
 
 
-def _set(field: str, kind: Callable[[float], object]) -> Write:
+def _set(
+    field: str, kind: Callable[[float], object]
+) -> Callable[[NodeSample | PeopleSample, dict[str, str], float], None]:
     return lambda sample, _labels, value: setattr(sample, field, kind(value))
 
 
@@ -115,11 +118,7 @@ _FACTS: dict[str, Write] = {
 }
 
 
-def _set_person(field: str, kind: Callable[[float], object]) -> Callable[..., None]:
-    return lambda sample, _labels, value: setattr(sample, field, kind(value))
-
-
-def _set_gpu(field: str, kind: Callable[[float], object]) -> Callable[..., None]:
+def _set_gpu(field: str, kind: Callable[[float], object]) -> View:
     def write(sample: PeopleSample, labels: dict[str, str], value: float) -> None:
         setattr(sample.gpu(labels.get("gpu", "")), field, kind(value))
 
@@ -142,13 +141,13 @@ def _set_identity(sample: PeopleSample, labels: dict[str, str], _value: float) -
         sample.weights[model] = weights
 
 
-_VIEW: dict[str, Callable[[PeopleSample, dict[str, str], float], None]] = {
-    queries.CPU.promql: _set_person("cpu", float),
-    queries.MEMORY.promql: _set_person("memory", float),
-    queries.MEMORY_TOTAL.promql: _set_person("memory_total", size),
-    queries.LOAD.promql: _set_person("load", float),
+_VIEW: dict[str, View] = {
+    queries.CPU.promql: _set("cpu", float),
+    queries.MEMORY.promql: _set("memory", float),
+    queries.MEMORY_TOTAL.promql: _set("memory_total", size),
+    queries.LOAD.promql: _set("load", float),
     queries.SCORE.promql: _set_score,
-    queries.HELD.promql: _set_person("held", bool),
+    queries.HELD.promql: _set("held", bool),
     queries.MODEL_SIZE.promql: _set_size,
     queries.MODEL_INFO.promql: _set_identity,
     queries.GPU.promql: _set_gpu("utilization", float),

@@ -4,7 +4,6 @@ Numbers come from other machines, so they are cut to what can be reckoned with: 
 1.7e308, and the sum of two such as whole numbers is none that a float can hold.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MOST_REQUESTS = 1_000_000
@@ -80,6 +79,3 @@ class PeopleSample:
 
     def gpu(self, index: str) -> Gpu:
         return self.gpus.setdefault(index, Gpu())
-
-
-Samples = Mapping[str, NodeSample]

@@ -21,8 +21,8 @@ class Scripted:
         self.body = b"[]"
         self.bodies: dict[str, bytes] = {}
         """By path, where one is answered in another way."""
-        self.turns: dict[str, list[bytes]] = {}
-        """By path: one after the other, and the last for ever."""
+        self.turns: dict[str, list[bytes | None]] = {}
+        """By path: one after the other, and the last for ever. None: hangs up without a word."""
         self.asked: list[tuple[str, Mapping[str, str], bytes]] = []
         script = self
 
@@ -31,11 +31,15 @@ class Scripted:
                 length = int(self.headers.get("content-length") or 0)
                 fields = {name.lower(): value for name, value in self.headers.items()}
                 script.asked.append((self.path, fields, self.rfile.read(length)))
+                said = script.said(self.path)
+                if said is None:
+                    self.close_connection = True
+                    return
                 self.send_response(script.status)
                 for name, value in script.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(script.said(self.path))
+                self.wfile.write(said)
 
             do_POST = do_GET
 
@@ -45,7 +49,7 @@ class Scripted:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
-    def said(self, path: str) -> bytes:
+    def said(self, path: str) -> bytes | None:
         if turns := self.turns.get(path):
             return turns.pop(0) if len(turns) > 1 else turns[0]
         return self.bodies.get(path, self.body)

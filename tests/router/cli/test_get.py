@@ -1,10 +1,11 @@
-"""`dpl get nodes` and `dpl get models`."""
+"""`dpl get nodes`, `dpl get models` and `dpl get leases`."""
 
 import json
 import os
 import pty
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import yaml
@@ -177,8 +178,39 @@ def test_watching_into_a_pipe_prints_what_changed_and_an_age_alone_is_no_change(
     assert "\x1b" not in shown
 
 
+def test_watching_outlasts_a_restart_of_the_router(dpl: Run, router: Scripted) -> None:
+    ready, busy = (json.dumps([{**NODES[0], "state": one}]).encode() for one in ("ready", "busy"))
+    router.turns["/api/status/all"] = [ready, None, None, busy, b"null"]
+
+    done = dpl("get", "nodes", "-w", url=router.url)
+
+    assert done.stdout.count("NAME") == 2
+    assert done.stderr.count("looking again") == 1
+
+
+def test_watching_what_never_answered_ends_at_once(dpl: Run, router: Scripted) -> None:
+    router.turns["/api/status/all"] = [None]
+
+    done = dpl("get", "nodes", "-w", url=router.url)
+
+    assert done.returncode == 1
+    assert "no router answers" in done.stderr
+
+
+@pytest.mark.parametrize("more", ["/v1", "/?a=b", "#top"])
+def test_what_follows_the_address_of_a_router_is_refused_and_not_dropped(
+    dpl: Run, router: Scripted, more: str
+) -> None:
+    done = dpl("get", "nodes", url=router.url + more)
+
+    assert done.returncode == 2
+    assert f"is more than an address; write {router.url}\n" in done.stderr
+    assert router.asked == []
+
+
 def test_watching_on_a_terminal_draws_the_table_anew(router: Scripted) -> None:
-    router.turns["/api/status/all"] = [json.dumps(NODES).encode()] * 2 + [b"null"]
+    nodes = json.dumps(NODES).encode()
+    router.turns["/api/status/all"] = [nodes, nodes, b"null"]
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "dpl_router", "get", "nodes", "-w", "--url", router.url]
 
@@ -263,3 +295,32 @@ def test_models_as_data_are_what_the_router_said(dpl: Run, router: Scripted) -> 
 
     assert json.loads(dpl("get", "models", "-o", "json", url=router.url).stdout) == MODELS
     assert dpl("get", "models", "-o", "name", url=router.url).stdout == "qwen3:8b\nnowhere\n"
+
+
+LEASES: list[dict[str, Any]] = [
+    {"node": "a", "owner": "x\x1b[1m", "slots": 2, "exclusive": False, "expires_in": 11.8},
+    {"node": "a", "owner": "nightly", "slots": 4, "exclusive": True, "expires_in": 3.0},
+    {"node": "c", "problem": "unreachable", "owner": None, "slots": None, "expires_in": None},
+]
+
+
+def test_leases_say_who_holds_which_node_and_for_how_long(dpl: Run, router: Scripted) -> None:
+    router.body = json.dumps(LEASES).encode()
+
+    lines = dpl("get", "leases", url=router.url).stdout.splitlines()
+
+    assert [[cell.strip() for cell in columns(line)] for line in lines] == [
+        ["NODE", "OWNER", "SLOTS", "EXPIRES", "PROBLEM"],
+        ["a", "x[1m", "2", "in 12s", "-"],
+        ["a", "nightly", "all", "in 3s", "-"],
+        ["c", "-", "-", "-", "unreachable"],
+    ]
+    assert router.asked[0][0] == "/api/leases"
+    assert dpl("get", "leases", "-o", "name", url=router.url).stdout == "a\na\nc\n"
+
+
+def test_a_lease_that_only_runs_on_is_no_change(dpl: Run, router: Scripted) -> None:
+    looks = [{**LEASES[0], "expires_in": left} for left in (11.0, 9.0)]
+    router.turns["/api/leases"] = [*(json.dumps([look]).encode() for look in looks), b"null"]
+
+    assert dpl("get", "leases", "-w", url=router.url).stdout.count("NODE") == 1

@@ -124,7 +124,7 @@ def test_a_refusal_is_the_routers_words(dpl: Run, router: Scripted, verb: str) -
     assert done.returncode == 1
     assert "it is held" in done.stderr
     assert "\x1b" not in done.stderr
-    assert "`dpl get nodes`" in done.stderr
+    assert f"`dpl get {'leases' if verb == 'lock' else 'nodes'}`" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["cordon", "drain", "lock", "unlock"])

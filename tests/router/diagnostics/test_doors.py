@@ -35,6 +35,20 @@ async def test_open_doors_are_open_and_say_what_is(tmp_path: Path) -> None:
     assert "retry-after" in refused.headers
 
 
+@pytest.mark.parametrize("path", ["/-/healthy", "/healthz", "/-/ready", "/readyz", "/metrics"])
+async def test_who_asks_for_the_head_alone_gets_it(tmp_path: Path, path: str) -> None:
+    """As `wget --spider` and HAProxy's checks do."""
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        async with router.client() as client:
+            whole, head = await client.get(path), await client.head(path)
+            router.parts.dispatcher.draining = True
+            draining = await client.head("/-/ready")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert draining.status_code == 503
+
+
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [("*/*", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openm")],
@@ -49,6 +63,24 @@ async def test_metrics_come_in_the_form_that_was_asked_for(
 
     assert answer.headers["content-type"].startswith(content_type)
     assert 'dpl_router_circuit_state{node="a"} 0.0' in answer.text
+
+
+async def test_a_form_that_is_no_longer_spoken_does_not_stand_for_another(tmp_path: Path) -> None:
+    """Both within the second for which a page is kept."""
+    old = "application/openmetrics-text;version=0.0.1,text/plain;version=0.0.4;q=0.5"
+    new = "application/openmetrics-text;version=1.0.0"
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        async with router.client() as client:
+            types = [
+                (await client.get("/metrics", headers={"accept": accept})).headers["content-type"]
+                for accept in (old, new, "application/openmetrics-text; version=abc")
+            ]
+
+    assert [kind.partition(";")[0] for kind in types] == [
+        "text/plain",
+        "application/openmetrics-text",
+        "text/plain",
+    ]
 
 
 async def test_prometheus_finds_the_exporters_and_an_unknown_job_is_a_404(tmp_path: Path) -> None:

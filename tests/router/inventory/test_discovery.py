@@ -3,12 +3,9 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dpl_router.errors import NotFound
-from dpl_router.inventory.discovery import EXPORTER, JOBS, targets
-from dpl_router.inventory.schema import SILENT, SPOKEN
-from dpl_router.stack.render import find_originals
+from dpl_router.inventory.discovery import targets
 from tests.router.inventory.files import loaded
 
 
@@ -109,19 +106,6 @@ def test_the_model_of_a_llamacpp_is_the_one_that_it_lists(
     found = targets(loaded(tmp_path, OWN), "llamacpp", {"l": seen})
 
     assert found == [target("10.0.0.8:8080", "l", backend="llamacpp", **labels)]
-
-
-def test_prometheus_asks_for_every_job_that_can_have_targets() -> None:
-    text = (find_originals() / "prometheus/prometheus.yml").read_text(encoding="utf-8")
-    asked = {
-        job["job_name"]: job["http_sd_configs"][0]["url"]
-        for job in yaml.safe_load(text)["scrape_configs"]
-        if "http_sd_configs" in job
-    }
-
-    assert asked.keys() == set(JOBS) - SILENT
-    assert all(url.endswith(f"/sd/prometheus/{job}") for job, url in asked.items())
-    assert {EXPORTER, *SPOKEN} < set(JOBS)
 
 
 def test_an_unknown_job_is_not_found(tmp_path: Path) -> None:

@@ -40,9 +40,30 @@ def test_times_are_told_to_the_second_in_utc() -> None:
     assert moment(None) == ""
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "9999-99-99T00:00:00Z", "<script>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "9999-99-99T00:00:00Z",
+        "<script>",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 def test_what_is_no_time_is_no_time(text: str) -> None:
     assert seconds_of(text) is None
+    assert (moment(seconds_of(text)), clock(seconds_of(text))) == ("", "–")
+
+
+@pytest.mark.parametrize("text", ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"])
+def test_a_time_that_is_read_can_be_told(text: str) -> None:
+    """A year 10000 would break every page: a float may round up to it."""
+    at = seconds_of(text)
+
+    assert at is None or moment(at).startswith(text[:19])
+    assert clock(at)
 
 
 def test_alertmanagers_times_are_read() -> None:

@@ -45,13 +45,21 @@ def fake_part(name: str, *flags: str, port: int | None = None, grace: float = 5.
 
 
 @pytest.fixture
-async def child_of(tmp_path: Path, heard: Heard) -> AsyncIterator[Callable[[Part], Child]]:
+def environment() -> dict[str, str]:
+    """Of the children."""
+    return dict(os.environ)
+
+
+@pytest.fixture
+async def child_of(
+    tmp_path: Path, heard: Heard, environment: dict[str, str]
+) -> AsyncIterator[Callable[[Part], Child]]:
     """Makes children, and sees to it that none is left."""
     made: list[tuple[Child, LogFile]] = []
 
     def make(part: Part) -> Child:
         log = LogFile(tmp_path / "logs" / f"{part.name}.log")
-        child = Child(part, log, heard, dict(os.environ))
+        child = Child(part, log, heard, environment)
         made.append((child, log))
         return child
 

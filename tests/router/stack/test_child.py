@@ -79,6 +79,45 @@ async def test_a_killed_part_comes_back(child_of: ChildOf, heard: Heard) -> None
     assert any("ended by SIGKILL; starting it again" in line for line in heard.lines)
 
 
+async def test_a_part_that_a_signal_without_a_name_ends_comes_back(
+    child_of: ChildOf, heard: Heard
+) -> None:
+    child = child_of(fake_part("prometheus"))
+    await child.start()
+    assert child.pid is not None
+
+    os.kill(child.pid, 40)  # a real-time signal
+    await until(lambda: child.restarts == 1 and child.state == "ready")
+
+    assert any("ended by signal 40; starting it again" in line for line in heard.lines)
+
+
+async def test_a_part_that_cannot_be_started_again_now_is_waited_for(
+    child_of: ChildOf, heard: Heard, environment: dict[str, str]
+) -> None:
+    """Processes and memory may be short for a while."""
+    child = child_of(fake_part("prometheus"))
+    await child.start()
+    assert child.pid is not None
+
+    environment["TOO_LONG"] = "x" * 4 * 2**20  # then the system refuses to start anything
+    os.kill(child.pid, signal.SIGKILL)
+    await until(lambda: any("cannot be started" in line for line in heard.lines))
+    del environment["TOO_LONG"]
+    await until(lambda: child.state == "ready")
+
+    assert any("Argument list too long; starting it again in" in line for line in heard.lines)
+
+
+async def test_a_part_that_cannot_be_started_at_all_is_told(
+    child_of: ChildOf, environment: dict[str, str]
+) -> None:
+    environment["TOO_LONG"] = "x" * 4 * 2**20
+
+    with pytest.raises(PartFailed, match="cannot be started: Argument list too long"):
+        await child_of(fake_part("llm")).start()
+
+
 async def test_a_part_that_ends_by_itself_is_told_with_its_code(
     child_of: ChildOf, heard: Heard
 ) -> None:

@@ -66,7 +66,7 @@ def test_with_keys_the_table_marks_the_pages_that_a_plain_browser_cannot_open(
     marked = [row for row in table(setting(tmp_path, tmp_path / "k"), None) if "needs a key" in row]
 
     assert [row.split()[0] for row in marked] == ["chat", "overview"]
-    assert all(row.endswith("(needs a key: header only)") for row in marked)
+    assert all(row.endswith("(needs a key)") for row in marked)
 
 
 def test_the_folder_is_made(tmp_path: Path) -> None:

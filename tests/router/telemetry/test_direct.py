@@ -1,11 +1,64 @@
-"""Reading an exporter directly costs the loop nothing and has an end."""
+"""Reading an exporter directly costs little and has an end."""
+
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from dpl_router.control import Control
 from dpl_router.errors import Unavailable
-from dpl_router.telemetry.direct import LARGEST_PAGE, scrape
+from dpl_router.telemetry.direct import CLOCK, LARGEST_PAGE, OURS, WORKED, ours, scrape
+from tests.fakes.programs import ROOT
 from tests.fakes.wire import Peer, served
+
+GOLDEN = sorted((ROOT / "tests/exporter/golden").glob("*.prom"))
+NAMES = st.sampled_from(
+    ["dpl_llm_up", "dpl_llm_up_more", "x_dpl_llm_up", "dpl_node_cpu_seconds_total", CLOCK, WORKED]
+)
+LABELS = st.dictionaries(
+    st.sampled_from(["model", "gpu", "collector"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+
+
+def lines(name: str, labels: dict[str, str], value: float, described: bool) -> str:
+    kind = "counter" if name.endswith("_total") else "gauge"
+    told = ",".join(f'{key}="{escaped(text)}"' for key, text in labels.items())
+    sample = f"{name}{{{told}}} {value!r}" if told else f"{name} {value!r}"
+    return f"# HELP {name} dpl_llm_up 7\n# TYPE {name} {kind}\n{sample}" if described else sample
+
+
+def escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+PAGES = st.lists(st.builds(lines, NAMES, LABELS, st.floats(), st.booleans()))
+
+
+def facts(text: str) -> list[str]:
+    """As text, in which a value that is no number is like itself."""
+    found: list[Sample] = [
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    ]
+    return [repr(sample) for sample in found if sample.name in OURS]
+
+
+@given(PAGES)
+def test_what_is_not_parsed_is_what_would_not_be_looked_at(page: list[str]) -> None:
+    text = "\n".join(page) + "\n"
+
+    assert facts(ours(text)) == facts(text)
+
+
+@pytest.mark.parametrize("page", GOLDEN, ids=lambda page: page.stem)
+def test_of_a_real_page_a_fraction_is_parsed(page: Path) -> None:
+    text = page.read_text("utf-8").replace(" ~\n", " 1\n")  # values that are never the same
+
+    assert facts(ours(text)) == facts(text) != []
+    assert len(ours(text)) < len(text) / 3
 
 
 async def test_a_page_beyond_reason_is_not_read() -> None:
