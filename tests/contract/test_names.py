@@ -84,7 +84,10 @@ def told_by_others(name: str) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in (*LATER, *FOREIGN))
 
 
-NAME_CURE = "write it as it is emitted, emit it, or name its program in FOREIGN here"
+NAME_CURE = (
+    "write it as it is emitted, emit it, name its program in FOREIGN here, or, where this machine "
+    "does not show it to our exporter, in NOT_HERE"
+)
 LABEL_CURE = "leave that label out, or emit it"
 
 

@@ -18,7 +18,7 @@ from tests.contract.test_names import NOT_HERE
 RULES = Path(__file__).parents[2] / "prometheus" / "rules"
 HEADINGS = ["What it means", "How to look", "What to do", "How to silence"]
 LONGEST = 60
-OTHERS = re.compile(r"up|scrape_\w+|process_\w+|prometheus_\w+|alertmanager_\w+")
+OTHERS = re.compile(r"up|ALERTS|scrape_\w+|process_\w+|prometheus_\w+|alertmanager_\w+")
 """Prometheus and Alertmanager on themselves."""
 runbooks = pytest.mark.parametrize("book", read_runbooks(), ids=lambda book: book.alert)
 

@@ -16,6 +16,14 @@ TOKEN = re.compile(
 )
 COMPARED = {">": "<", "<": ">", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
 RECKONED = {"+": "-", "-": "+", "*": "/", "/": "*"}
+AGGREGATED = {
+    "sum": ["max"],
+    "avg": ["max"],
+    "max": ["min", "sum"],
+    "min": ["max"],
+    "max_over_time": ["min_over_time"],
+    "min_over_time": ["max_over_time"],
+}
 MATCHED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 SCALES = (0.8, 1.25)
 """A test that is just silent and one that just fires must lie nearer than this."""
@@ -54,7 +62,8 @@ def tokens(promql: str) -> list[Token]:
 
 
 def changes(promql: str) -> Iterator[Change]:
-    """Every operator, number and matcher turned, every operand of and, or and unless dropped."""
+    """Every operator, aggregation, number and matcher turned; every operand of and, or and unless
+    dropped, and every label of a `by`."""
     found = tokens(promql)
     braces = 0
     for at, token in enumerate(found):
@@ -63,6 +72,11 @@ def changes(promql: str) -> Iterator[Change]:
             yield replaced(promql, token, new)
         if token.text in SETS:
             yield from dropped(promql, found, at)
+        for new in AGGREGATED.get(token.text, ()):
+            if not same(found, at, new):
+                yield replaced(promql, token, new)
+        if token.text == "by":
+            yield from coarser(promql, found, at)
 
 
 def turned(token: Token, matcher: bool) -> Sequence[str]:
@@ -85,6 +99,31 @@ def replaced(promql: str, token: Token, new: str) -> Change:
     )
 
 
+def same(found: Sequence[Token], at: int, new: str) -> bool:
+    """`sum` and `max` of what is never negative are alike where only 0 is asked for."""
+    lists = 2 if found[at + 1].text == "by" else 1
+    end, depth = at, 0
+    while lists:
+        end += 1
+        depth += {"(": 1, ")": -1}.get(found[end].text, 0)
+        lists -= found[end].text == ")" and depth == 0
+    asked = [token.text for token in found[end + 1 : end + 3]]
+    return {found[at].text, new} == {"sum", "max"} and asked in (["==", "0"], [">", "0"])
+
+
+def coarser(promql: str, found: Sequence[Token], at: int) -> Iterator[Change]:
+    """Without one label of `by (…)` each."""
+    end = next(place for place in range(at, len(found)) if found[place].text == ")")
+    names = [token.text for token in found[at:end] if token.kind == "word"][1:]
+    for name in names:
+        kept = ", ".join(other for other in names if other != name)
+        near = " ".join(promql[max(found[at].start - 10, 0) : found[end].end + 30].split())
+        yield Change(
+            f"without the label {name} near `{near}`",
+            f"{promql[: found[at].start]}by ({kept}{promql[found[end].start :]}",
+        )
+
+
 def dropped(promql: str, found: Sequence[Token], at: int) -> Iterator[Change]:
     """Without the right side; of an `or`, also without the left one."""
     end = reach(found, at, step=1)
@@ -93,7 +132,8 @@ def dropped(promql: str, found: Sequence[Token], at: int) -> Iterator[Change]:
     if found[at].text == "or":
         start = reach(found, at, step=-1)
         what = " ".join(promql[start : found[at].end].split())
-        yield Change(f"without `{what[-60:]}`", promql[:start] + promql[found[at].end :])
+        rest = re.sub(r"^\s+on\s*\([^)]*\)", "", promql[found[at].end :])
+        yield Change(f"without `{what[-60:]}`", promql[:start] + rest)
 
 
 def reach(found: Sequence[Token], at: int, step: int) -> int:

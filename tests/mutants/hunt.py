@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fakes.programs import ROOT, find_program
+from tests.mutants.equal import EQUAL
 from tests.mutants.rules import (
     Document,
     Mutant,
@@ -43,7 +44,9 @@ class Hunt:
         self._promtool = find_program("promtool")
 
     def mutants(self) -> list[Mutant]:
-        return [mutant for rule in self.rules for mutant in mutants_of(rule)]
+        """Without those that are the same as the rule."""
+        found = [mutant for rule in self.rules for mutant in mutants_of(rule)]
+        return [one for one in found if (one.rule.name, one.what) not in EQUAL]
 
     def survivors(self, mutants: Sequence[Mutant]) -> list[Mutant]:
         """In the order given. Raises: ValueError where the rules fail unchanged."""

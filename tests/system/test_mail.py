@@ -128,7 +128,7 @@ def test_what_a_node_says_stays_text(mail: MailSink, manager: str) -> None:
 def test_a_mail_server_that_is_full_gets_it_later(mail: MailSink, manager: str) -> None:
     mail.refuses = True
     try:
-        send(manager, alert("DplLockStuck", "A lease hangs.", severity="warning", scope="node"))
+        send(manager, alert("DplLockIdle", "A lease hangs.", severity="warning", scope="node"))
         eventually(lambda: mail.refused, SOON)
     finally:
         mail.refuses = False
