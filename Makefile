@@ -7,8 +7,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 PARTS := .parts
-PROOFS = tests/contract $(addprefix tests/system/test_,rules.py alertmanager.py live.py mail.py mutants.py runbooks.py) \
-  $(wildcard tests/*/test_dashboard*.py)
+PROOFS = tests/contract $(addprefix tests/system/test_,alertmanager.py chat_ways.py hostile_pages.py live.py mail.py \
+  mutants.py rules.py runbooks.py) $(wildcard tests/*/test_dashboard*.py)
 CLIENTS := .clients/sdks .clients/frameworks .clients/fuzz
 
 .DEFAULT_GOAL := help
@@ -42,7 +42,7 @@ check: $(READY) ## format, lint, types, imports, sizes, promises between parts, 
 observability: $(READY) ## rules, alerts, runbooks, routes and mail, proved with every version that can be had
 	@$(BIN)/dpl stack fetch --parts-dir $(PARTS)
 	@$(BIN)/python -m tests.versions
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(PROOFS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(PROOFS)
 	@$(BIN)/python -m tests.mutants
 
 fmt: $(READY) ## put the code in shape
