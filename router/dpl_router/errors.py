@@ -20,6 +20,7 @@ DplError
 └── UpstreamError         502
     ├── UpstreamUnreachable    nothing arrived: another node may be tried
     ├── UpstreamRefused        an error status, or no answer at all, before it: likewise
+    │   └── UpstreamBusy  429  its own 429: the client may come again
     ├── UpstreamSilent    504  no first token within its budget: likewise
     └── UpstreamBroke          died in the middle: tried elsewhere only if nothing went out
         └── NoModelList        what it lists is none: it may be of another kind
@@ -191,6 +192,13 @@ class UpstreamRefused(UpstreamError):
         super().__init__(message)
         self.upstream_status = upstream_status
         self.retry_after = retry_after
+
+
+class UpstreamBusy(UpstreamRefused):
+    """Its 429. The client's own, where no other node would have it: it may come again."""
+
+    status = 429
+    code = "overloaded"
 
 
 class UpstreamSilent(UpstreamError):

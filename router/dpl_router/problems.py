@@ -23,6 +23,7 @@ from dpl_router.errors import (
     NotFound,
     TooLarge,
     Unsupported,
+    UpstreamBusy,
     UpstreamError,
 )
 from dpl_router.surfaces import anthropic, ollama_words, openai
@@ -57,13 +58,15 @@ def headers_of(error: DplError) -> dict[str, str]:
     """What a client needs besides the body."""
     headers: dict[str, str] = {}
     wait = getattr(error, "retry_after", None)
+    if wait is None and isinstance(error, UpstreamBusy):
+        wait = 1.0
     if wait is not None:
         headers["retry-after"] = str(max(1, math.ceil(wait)))
     if isinstance(error, NotAuthenticated):
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = ", ".join(error.allow)
-    if isinstance(error, UpstreamError):
+    if isinstance(error, UpstreamError) and not isinstance(error, UpstreamBusy):
         headers["x-should-retry"] = "false"  # every node that could be tried was
     return headers
 

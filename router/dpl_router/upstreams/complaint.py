@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from dpl_router.errors import DplError, RequestRefused, UpstreamRefused
+from dpl_router.errors import DplError, RequestRefused, UpstreamBusy, UpstreamRefused
 from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.base import Head
 
@@ -75,8 +75,8 @@ def _inner(said: str) -> Iterator[str]:
 def refusal(head: Head, body: bytes, now: float) -> DplError:
     """What an error status means; `now` is seconds since the epoch, for Retry-After as a date.
 
-    RequestRefused: the request's own fault, keeps the node's status. UpstreamRefused: another
-    node may do better.
+    RequestRefused: the request's own fault, keeps the node's status. UpstreamRefused (of a 429
+    UpstreamBusy): another node may do better.
     """
     status = head.status
     if status in OUR_CREDENTIAL:
@@ -86,7 +86,8 @@ def refusal(head: Head, body: bytes, now: float) -> DplError:
     if status in THE_REQUESTS_OWN:
         return RequestRefused(said or f"the node refused the request ({status})", status)
     message = f"the node answered {status}" + (f": {said}" if said else "")
-    return UpstreamRefused(message, status, retry_after(head.headers, now))
+    kind = UpstreamBusy if status == UpstreamBusy.status else UpstreamRefused
+    return kind(message, status, retry_after(head.headers, now))
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -44,6 +44,25 @@ async def test_a_node_that_fails_before_its_first_word_is_replaced_unseen(
     assert any(answer.headers["x-dpl-attempts"] == "2" for answer in answers)
 
 
+@pytest.mark.parametrize(("said", "told"), [("7", "7"), ("", "1")])
+@pytest.mark.parametrize("path", [PATH, "/api/chat"])
+async def test_a_429_of_every_node_is_the_clients_and_it_may_come_again(
+    tmp_path: Path, path: str, said: str, told: str
+) -> None:
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        async with running_router({"a": a.url, "b": b.url}, folder=tmp_path) as router:
+            async with router.client() as client:
+                a.faults = b.faults = Faults(status=429, retry_after=said)
+                answer = await client.post(path, json=body())
+                again = await client.post(path, json=body())
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == told
+    assert "x-should-retry" not in answer.headers
+    assert again.status_code == 429
+    assert int(again.headers["retry-after"]) >= 1
+
+
 async def test_a_request_that_is_wrong_itself_is_told_at_once_and_tried_once(
     tmp_path: Path,
 ) -> None:
