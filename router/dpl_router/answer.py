@@ -10,7 +10,7 @@ from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of
 from dpl_router.conversation import ChatRequest, Piece
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.metrics import Phase
-from dpl_router.model_metrics import ModelMetrics
+from dpl_router.model_metrics import ModelMetrics, RetryReason
 from dpl_router.recent import Told
 from dpl_router.scheduling.types import Demand, Reason
 
@@ -24,6 +24,8 @@ class Call(Struct, eq=False):
     metrics: ModelMetrics
     deadline: float
     last_error: DplError | None = None
+    again: RetryReason | None = None
+    """Why a node failed it, until another is asked."""
     waited: float = 0.0
     """Seconds in our own queue."""
     phase: Phase = "prefill"
@@ -31,6 +33,12 @@ class Call(Struct, eq=False):
     """The decision's reason, of a request that is an exemplar: it is told of when it has ended."""
     brought: bool = False
     """Its model was looked for elsewhere, since no node had it."""
+
+    def asked_again(self) -> None:
+        """Another node is, after one that failed: only then it was a retry."""
+        if self.again is not None:
+            self.metrics.retries[self.again].inc()
+            self.again = None
 
     def may_bring(self) -> bool:
         return not self.brought and self.last_error is None

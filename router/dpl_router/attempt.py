@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Failed, Piece
@@ -34,6 +34,8 @@ LONGEST_ANSWER = 4096
 """Tokens of a plain answer that is given time where the client set no limit."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
+LONG_SILENCE = 20.0
+"""Seconds: less is nothing to speak of. A model that is loaded, or a long prompt, takes longer."""
 
 DONE = OutcomeKind.DONE
 """By itself, since an enum looks its members up slowly."""
@@ -86,13 +88,16 @@ class Attempt:
         stream: UpstreamStream,
         gone: Gone,
         started: float,
+        writing: float = 0.0,
     ) -> None:
+        """`writing`: seconds in which a plain answer may be written and nothing heard of it."""
         self.id = id
         self.node = node
         self.model = model
         self.stream = stream
         self.gone = gone
         self.started = started
+        self.writing = writing
         self.told = started
         """When the core heard of its tokens last."""
         self.first_at: float | None = None
@@ -113,6 +118,10 @@ class Attempt:
         """Let go of the node: at once where the answer is not whole."""
         self.gone.remove_done_callback(self._hang_up)
         self.stream.close()
+
+    def waits(self, now: float) -> bool:
+        """For its first word; not of what may be half written."""
+        return self.first_at is None and now - self.started >= self.writing
 
     def _hang_up(self, _: Gone) -> None:
         self.stream.abort(ClientGone("the client left"))
@@ -259,33 +268,30 @@ def others_could(rows: Sequence[Candidate], node: str, tried: frozenset[str]) ->
     )
 
 
-def writing_time(chat: ChatRequest, row: Candidate) -> float:
-    """Twice the seconds that the node needs for the longest answer, with all its places taken."""
+def writing_time(chat: ChatRequest, node: str, model: str, rows: Sequence[Candidate]) -> float:
+    """Seconds more until the first byte of a plain answer, which may come with its last: twice what
+    the node needs for the longest, with all its places taken."""
+    for row in rows:
+        if row.node == node and row.model == model:
+            break
+    else:
+        return 0.0
     speed = row.decode / (1 + row.crowding * (row.slots - 1))
     return 2 * (chat.max_tokens or LONGEST_ANSWER) / (speed if speed > 1.0 else 1.0)
 
 
 def patience_for(
-    chat: ChatRequest,
     demand: Demand,
     left: float,
     node: NodeClient,
-    model: str,
     rows: Sequence[Candidate],
 ) -> float:
-    """Seconds for the first byte: half of what is `left` while others could serve, else all.
-
-    A plain answer's first byte may come with its last: the time to write it is added.
-    """
+    """Seconds for the first word: half of what is `left` while others could serve, else all."""
     patience = left if left > 1.0 else 1.0
     if len(rows) > 1 and others_could(rows, node.name, demand.excluded):
         patience /= 2
     if patience > node.first_token:
         patience = node.first_token
-    if not chat.stream:
-        for row in rows:
-            if row.node == node.name and row.model == model:
-                return patience + writing_time(chat, row)
     return patience
 
 
@@ -378,3 +384,13 @@ def ended(error: DplError | None) -> Ended:
             return "client_error"
         case _:
             return "rejected"
+
+
+def silence(running: Iterable[Attempt], node: str, now: float) -> float | None:
+    """Seconds since the last word of what is open at `node`, or since the oldest of it was sent;
+    None where nothing is, or where that is less than `LONG_SILENCE`."""
+    there = [attempt for attempt in running if attempt.node.name == node]
+    if not there:
+        return None
+    since = max(min(one.started for one in there), max(one.last_at for one in there))
+    return now - since if now - since >= LONG_SILENCE else None

@@ -43,10 +43,10 @@ class Counted:
     def _usage(self, metrics: ModelMetrics, usage: Usage, attempt: Attempt) -> None:
         if usage.truncated:
             self._metrics.node_model(attempt.node.name, attempt.model).prompt_truncated.inc()
-        if usage.prompt_tokens and usage.prompt_tokens > 0:
+        if usage.prompt_tokens:
             metrics.input_tokens.value += usage.prompt_tokens
             metrics.prompt_sizes.observe(usage.prompt_tokens)
-        if usage.completion_tokens and usage.completion_tokens > 0:
+        if usage.completion_tokens:
             metrics.output_tokens.value += usage.completion_tokens
             metrics.answer_sizes.observe(usage.completion_tokens)
         if usage.cached_tokens:

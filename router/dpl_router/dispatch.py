@@ -22,6 +22,7 @@ from dpl_router.attempt import (
     outcome_of,
     patience_for,
     retry_reason,
+    writing_time,
 )
 from dpl_router.conversation import ChatRequest
 from dpl_router.counted import Counted
@@ -79,9 +80,10 @@ class Dispatcher:
         self.timeouts = timeouts
         self.have: Callable[[str], Awaitable[bool]] | None = None
         """Brings a model that no node has, where that is allowed: true once it is there."""
+        self.holder: Callable[[str], str | None] = lambda _: None  # which operator locked a node
         self.draining = False
         self.open_calls = 0
-        self._running: set[Attempt] = set()
+        self.running: set[Attempt] = set()  # only read elsewhere
         self._numbers = count(1)
         self._turns = Turns()
         self.recent = Recent()
@@ -150,7 +152,7 @@ class Dispatcher:
         model, call.brought = call.chat.model, True
         try:
             if self.have is None or not await unless_gone(self.have(model), call.gone):
-                raise refused(model, decision, self._names.near)
+                raise refused(model, decision, self._names.near, self.holder)
         except ModelUnknown:
             call.metrics.rejections[UNKNOWN].inc()
             raise
@@ -174,7 +176,7 @@ class Dispatcher:
         if call.last_error is not None:
             raise call.last_error  # every other node was tried or is out
         call.metrics.rejections[decision.rejection or Rejection.DOWN].inc()
-        raise refused(call.chat.model, decision, self._names.near)
+        raise refused(call.chat.model, decision, self._names.near, self.holder)
 
     async def _held(self, call: Call, decision: Decision) -> tuple[Decision, Snapshot]:
         """Wait, and decide anew at each turn, until it is no longer to be held."""
@@ -262,27 +264,28 @@ class Dispatcher:
         call.metrics.decisions[decision.reason or CHEAPEST].value += 1
         view = snapshot.views.get(demand.model)
         rows = view.candidates if view is not None else ()
-        patience = patience_for(chat, demand, call.deadline - now, node, model, rows)
+        writing = 0.0 if chat.stream else writing_time(chat, name, model, rows)
+        patience = patience_for(demand, call.deadline - now, node, rows) + writing
         stream = node.send(chat, own, first_byte=patience)
         id_ = f"{demand.id}.{len(demand.excluded)}" if demand.excluded else demand.id
-        attempt = Attempt(id_, node, own, stream, call.gone, now)
+        attempt = Attempt(id_, node, own, stream, call.gone, now, writing)
+        call.asked_again()
         if patience < LEAST_PATIENCE:
             attempt.hurried = patience < self.timeouts.first_token / 4
-        self._running.add(attempt)
+        self.running.add(attempt)
         if not demand.model:
             demand = replace(demand, model=model)
         self._core.on_dispatch(id_, demand, name, now)
-        slots = self._slots.get(name)
-        if slots is not None:
+        if (slots := self._slots.get(name)) is not None:
             slots.wanted()
         if self._turns.waiting:
             self.wake()  # the next in the queue may have a place as well
         return attempt
 
     def _retry_or_raise(self, call: Call, attempt: Attempt, error: DplError) -> None:
-        why = retry_reason(error)
-        if why is None:
+        if (why := retry_reason(error)) is None:
             raise error
+        self._metrics.wasted_tokens["retried"].inc(attempt.tokens)
         log.warning(
             "attempt failed",
             request=call.chat.id,
@@ -303,8 +306,7 @@ class Dispatcher:
             raise error
         call.demand = demand
         call.last_error = call.last_error if ours else error
-        call.metrics.retries[why].inc()
-        self._metrics.wasted_tokens["retried"].inc(attempt.tokens)
+        call.again = why
 
     def _count_begun(self, call: Call, attempt: Attempt, decision: Decision) -> None:
         """Once for each call; a plain answer's first token leaves with its last."""
@@ -322,14 +324,15 @@ class Dispatcher:
         self._core.on_token(attempt.id, attempt.tokens, attempt.last_at)
 
     def stop_unanswered(self, node: str, why: str) -> None:
-        """Attempts without a first word go elsewhere; what has begun there goes on."""
-        for attempt in tuple(self._running):
-            if attempt.node.name == node and attempt.first_at is None:
+        """Attempts without a first word go elsewhere; what may have begun there goes on."""
+        now = time.monotonic()
+        for attempt in tuple(self.running):
+            if attempt.node.name == node and attempt.waits(now):
                 attempt.stream.abort(LeaseLost(why))
 
     def cut_node(self, node: str, why: str) -> int:
         """End what runs there: begun answers with an error, the others go elsewhere. How many."""
-        there = [attempt for attempt in self._running if attempt.node.name == node]
+        there = [attempt for attempt in self.running if attempt.node.name == node]
         for attempt in there:
             attempt.stream.abort(LeaseLost(why) if attempt.first_at is None else Unavailable(why))
         return len(there)
@@ -337,7 +340,7 @@ class Dispatcher:
     def cut(self) -> None:
         """The router ends: who still waits hears so, in a status or as a stream's last event."""
         self.draining = True
-        for attempt in tuple(self._running):
+        for attempt in tuple(self.running):
             attempt.stream.abort(stopping())
         self._turns.end(stopping())
 
@@ -366,7 +369,7 @@ class Dispatcher:
         if attempt.finished:
             return
         attempt.finished = True
-        self._running.discard(attempt)
+        self.running.discard(attempt)
         attempt.close()
         outcome = outcome_of(attempt, error)
         self._core.on_finish(attempt.id, outcome, time.monotonic())

@@ -22,6 +22,15 @@ EXEMPLAR_EVERY = 1.0
 """Seconds for which a bucket keeps the exemplar that it has: a scrape sees the last one only."""
 
 
+def shown(value: float) -> float:
+    """As a sample has it. A whole number beyond every float is infinite: it must not take the page
+    away."""
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
 class Tally(Protocol):
     """One series, or the few that belong together."""
 
@@ -43,7 +52,7 @@ class Count:
             self.value += amount
 
     def samples(self) -> Iterable[Sample]:
-        return [Sample("_total", {}, float(self.value))]
+        return [Sample("_total", {}, shown(self.value))]
 
 
 class Level:
@@ -64,7 +73,7 @@ class Level:
         self.value = value
 
     def samples(self) -> Iterable[Sample]:
-        return [Sample("", {}, float(self.value))]
+        return [Sample("", {}, shown(self.value))]
 
 
 class Sum:

@@ -75,6 +75,60 @@ async def test_an_end_in_a_word_of_the_nodes_own_is_other(tmp_path: Path) -> Non
     assert ended == 1
 
 
+@pytest.mark.parametrize("wild", [-7, 10**8, 10**20, 10**400], ids=range(4))
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_count_that_no_answer_has_is_the_clients_to_read_and_counts_nothing(
+    tmp_path: Path, wild: int, stream: bool
+) -> None:
+    """One such answer took the whole page away until the router was restarted."""
+    said = {"role": "assistant", "content": "so"}
+    choice = {"index": 0, "message": said, "delta": said, "finish_reason": "stop"}
+    usage = {
+        "prompt_tokens": wild,
+        "completion_tokens": wild,
+        "prompt_tokens_details": {"cached_tokens": wild},
+    }
+    whole = json.dumps({"id": "x", "created": 1, "choices": [choice], "usage": usage})
+    raw = f"data: {whole}\n\ndata: [DONE]\n\n" if stream else whole
+    with FakeOpenAi() as node:
+        nodes: dict[str, Node] = {"a": {"url": node.url, "kind": "openai"}}
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            node.faults = Faults(raw=raw, content_type="text/event-stream" if stream else "")
+            answer = await client.post(PATHS[0], json={**CHAT, "stream": stream})
+            counted = [
+                await router.metric(f'dpl_router_tokens_total{{direction="{one}",model="tiny"}}')
+                for one in ("input", "output", "cached")
+            ]
+            seen = await router.metric('dpl_router_request_output_tokens_count{model="tiny"}')
+
+    assert answer.status_code == 200
+    assert str(wild) in answer.text
+    assert counted == [0.0] * 3
+    assert seen == 0
+
+
+async def test_a_retry_is_counted_where_another_node_was_asked_and_waste_in_any_case(
+    tmp_path: Path,
+) -> None:
+    """Of plain answers, of which nothing had reached the client."""
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        nodes: dict[str, Node] = {
+            name: {"url": one.url, "kind": "llamacpp"} for name, one in (("a", a), ("b", b))
+        }
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            a.faults = b.faults = Faults(die="after_tokens", after=2, token_delay=0.05)
+            answer = await client.post(PATHS[0], json=CHAT)
+            retries = await router.metric(
+                'dpl_router_retries_total{model="tiny",reason="stream_cut"}'
+            )
+            wasted = await router.metric('dpl_router_wasted_tokens_total{reason="retried"}')
+
+    assert answer.status_code == 502
+    assert (len(a.chats), len(b.chats)) == (1, 1)
+    assert retries == 1
+    assert wasted >= 4
+
+
 async def test_what_a_client_that_left_did_not_read_is_wasted(tmp_path: Path) -> None:
     with FakeOpenAi(tokens=["word "] * 1000) as node:
         node.faults = Faults(token_delay=0.02)

@@ -1,6 +1,7 @@
 """Our own tallies against prometheus_client's, which are the reference for what a page says."""
 
 import threading
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,29 @@ def test_the_page_is_to_the_byte_what_prometheus_client_makes_of_the_same_events
 
     assert page(ours) == page(theirs)
     assert page(ours, "text/plain") == page(theirs, "text/plain")
+
+
+anything = st.floats() | st.integers() | st.sampled_from([10**400, -(10**400), 2**1024])
+
+
+@given(st.lists(anything, min_size=1, max_size=5), st.text(max_size=3))
+def test_no_number_takes_the_page_away(numbers: list[float], label: str) -> None:
+    registry = CollectorRegistry()
+    pages = Page(registry)
+    count = pages.counts("a_total", "A.", ["x"]).labels(label)
+    level = pages.levels("b", "B.", ["x"]).labels(label)
+    seconds = pages.sums("c", "C.", ["x"]).labels(label)
+    whole = pages.buckets("d", "D.", ["x"], BOUNDS).labels(label)
+    for number in numbers:
+        level.set(number)
+        with suppress(OverflowError):
+            whole.observe_request(number, "r")
+        for add in (count.inc, seconds.observe, whole.observe):
+            with suppress(OverflowError):
+                add(number)
+
+    for accept in (OPENMETRICS, "text/plain"):
+        assert "a_total{" in page(registry, accept)
 
 
 def test_a_name_cannot_be_used_twice() -> None:

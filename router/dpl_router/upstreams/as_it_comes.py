@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
 from dpl_router.conversation import Failed, Piece
-from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
+from dpl_router.upstreams.complaint import TOLD
 
 Part = TypeVar("Part")
 
@@ -21,8 +22,8 @@ class PartReader(Protocol[Part]):
 class AsItComes(ABC, Generic[Part]):
     """Pieces of whole parts, until the last word is known to have come.
 
-    `part` and `closed` may raise UpstreamBroke at any time: where nothing was handed out yet it
-    becomes UpstreamRefused, and behind what came with it, `Failed`.
+    `part` and `closed` may raise any of `TOLD` at any time: where nothing was handed out yet
+    UpstreamBroke becomes UpstreamRefused; behind what came with it, each becomes `Failed`.
     """
 
     def __init__(self, reader: PartReader[Part]) -> None:
@@ -32,17 +33,17 @@ class AsItComes(ABC, Generic[Part]):
 
     @abstractmethod
     def part(self, part: Part, pieces: list[Piece]) -> None:
-        """Read one part; what it means is added to `pieces`. Raises: UpstreamError."""
+        """Read one part; what it means is added to `pieces`. Raises: one of `TOLD`."""
 
     @abstractmethod
     def closed(self, pieces: list[Piece]) -> None:
-        """The answer ended cleanly before its last word. Raises: UpstreamError."""
+        """The answer ended cleanly before its last word. Raises: one of `TOLD`."""
 
     def feed(self, data: bytes) -> list[Piece]:
         pieces: list[Piece] = []
         try:
             self._take(self._reader.feed(data), pieces)
-        except UpstreamError as error:
+        except TOLD as error:
             if not pieces:
                 raise self._fit(error) from None
             self._fail(error, pieces)
@@ -55,18 +56,18 @@ class AsItComes(ABC, Generic[Part]):
             self._take(self._reader.end(), pieces)
             if not self._done:
                 self.closed(pieces)
-        except UpstreamError as error:
+        except TOLD as error:
             if not (pieces and self._handed_out):
                 raise self._fit(error) from None
             self._fail(error, pieces)
         return pieces
 
     def whole(self, parts: Iterable[Part]) -> list[Piece]:
-        """The pieces of an answer that is here already. Raises: UpstreamRefused, of all of it."""
+        """The pieces of an answer that is here already. Raises: one of `TOLD`, of all of it."""
         pieces: list[Piece] = []
         try:
             self._take(parts, pieces)
-        except UpstreamError as error:
+        except TOLD as error:
             raise self._fit(error) from None
         return pieces
 
@@ -75,11 +76,11 @@ class AsItComes(ABC, Generic[Part]):
             if not self._done:
                 self.part(part, pieces)
 
-    def _fail(self, error: UpstreamError, pieces: list[Piece]) -> None:
+    def _fail(self, error: DplError, pieces: list[Piece]) -> None:
         pieces.append((Failed(UpstreamBroke(error.message)), b""))
         self._done = True
 
-    def _fit(self, error: UpstreamError) -> UpstreamError:
+    def _fit(self, error: DplError) -> DplError:
         broke = isinstance(error, UpstreamBroke)
         if self._handed_out:
             return error if broke else UpstreamBroke(error.message)

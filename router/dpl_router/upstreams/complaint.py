@@ -13,7 +13,13 @@ from typing import Any
 
 import msgspec
 
-from dpl_router.errors import DplError, RequestRefused, UpstreamBusy, UpstreamRefused
+from dpl_router.errors import (
+    DplError,
+    RequestRefused,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRefused,
+)
 from dpl_router.loose_json import MALFORMED
 from dpl_router.upstreams.base import Head
 
@@ -22,6 +28,8 @@ LONGEST = 200
 
 THE_REQUESTS_OWN = frozenset({400, 413, 415, 422})
 OUR_CREDENTIAL = frozenset({401, 403})
+TOLD = (RequestRefused, UpstreamError)
+"""What a decoder raises over what a node tells."""
 
 SECRET = re.compile(
     r"(?i)\b(bearer|basic)\s+\S+"
@@ -88,6 +96,32 @@ def refusal(head: Head, body: bytes, now: float) -> DplError:
     message = f"the node answered {status}" + (f": {said}" if said else "")
     kind = UpstreamBusy if status == UpstreamBusy.status else UpstreamRefused
     return kind(message, status, retry_after(head.headers, now))
+
+
+def told_inside(message: str, payload: bytes) -> RequestRefused | UpstreamRefused:
+    """What an error means that came with status 200. `message`: ours, for whoever runs the node.
+
+    vLLM and SGLang have begun their stream when they look at the request.
+    """
+    status = inner_status(payload)
+    if status in THE_REQUESTS_OWN:
+        return RequestRefused(complaint(payload) or message, status)
+    kind = UpstreamBusy if status == UpstreamBusy.status else UpstreamRefused
+    return kind(message, status)
+
+
+def inner_status(payload: bytes) -> int:
+    """Some servers tell the real status inside the error, or beside it; 200 where none is told."""
+    try:
+        said = msgspec.json.decode(payload)
+    except MALFORMED:
+        return 200
+    for place in (said.get("error"), said) if isinstance(said, dict) else ():
+        for key in ("status_code", "code"):
+            status = place.get(key) if isinstance(place, dict) else None
+            if isinstance(status, int) and 400 <= status <= 599:
+                return status
+    return 200
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

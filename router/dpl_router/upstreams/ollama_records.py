@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from dpl_router.conversation import Delta, Done, Event, Timings, ToolCall, Usage
+from dpl_router.conversation import Delta, Done, Event, Timings, ToolCall
 from dpl_router.loose_json import FIELDS, raw
+from dpl_router.upstreams import counts
 
 NANOSECONDS = 1e9
 CACHED_ABOVE = 10_000
@@ -95,8 +96,8 @@ def events_of(record: Record, first_tool: int, cut: Callable[[int], bool]) -> li
         arguments = text_of(tool.function.arguments)
         events.append(ToolCall(place, tool.id or None, tool.function.name, arguments))
     if record.done:
-        usage = Usage(record.prompt_eval_count, record.eval_count)
-        usage.truncated = cut(record.prompt_eval_count or 0)
+        usage = counts.usage(record.prompt_eval_count, record.eval_count)
+        usage.truncated = cut(usage.prompt_tokens or 0)
         called = first_tool or message.tool_calls
         finish = "tool_calls" if called and record.done_reason == "stop" else record.done_reason
         events.append(Done(finish, usage, timings_of(record)))
@@ -115,20 +116,16 @@ def text_of(said: Raw | UnsetType) -> str:
 
 
 def timings_of(record: Record) -> Timings:
-    seconds = _seconds(record.prompt_eval_duration)
-    count = record.prompt_eval_count
+    seconds = counts.seconds(record.prompt_eval_duration, NANOSECONDS)
+    count = counts.tokens(record.prompt_eval_count)
     cached = count is not None and bool(seconds) and count / (seconds or 1.0) > CACHED_ABOVE
     return Timings(
         prompt_evaluated=None if cached else count,
         prompt_seconds=seconds,
-        eval_tokens=record.eval_count,
-        eval_seconds=_seconds(record.eval_duration),
-        load_seconds=_seconds(record.load_duration),
+        eval_tokens=counts.tokens(record.eval_count),
+        eval_seconds=counts.seconds(record.eval_duration, NANOSECONDS),
+        load_seconds=counts.seconds(record.load_duration, NANOSECONDS),
     )
-
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / NANOSECONDS
 
 
 class Echo:

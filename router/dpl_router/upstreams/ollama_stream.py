@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import UNSET
 
-from dpl_router.conversation import Done, Piece, Timings, ToolCall, Usage, Vectors
+from dpl_router.conversation import Done, Piece, Timings, ToolCall, Vectors
 from dpl_router.errors import UpstreamBroke, UpstreamRefused
 from dpl_router.loose_json import MALFORMED, is_error, raw, readable
+from dpl_router.upstreams import counts
 from dpl_router.upstreams.as_it_comes import AsItComes
 from dpl_router.upstreams.complaint import complaint
 from dpl_router.upstreams.ndjson import NdjsonReader
@@ -116,9 +117,8 @@ def embedded(body: Collected) -> tuple[Embedded, bytes]:
 
 
 def done_of(answer: Embedded) -> Done:
-    load = answer.load_duration
-    timings = Timings(load_seconds=None if load is None else load / NANOSECONDS)
-    return Done(None, Usage(answer.prompt_eval_count), timings)
+    timings = Timings(load_seconds=counts.seconds(answer.load_duration, NANOSECONDS))
+    return Done(None, counts.usage(answer.prompt_eval_count, None), timings)
 
 
 def pieces_of(record: Record, word: bytes, tools: int, cut: Cut) -> list[Piece]:

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Piece, Usage
-from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.errors import UpstreamBroke
 from dpl_router.loose_json import MALFORMED, is_error
+from dpl_router.scheduling.speed import TOKENS_MAX
 from dpl_router.upstreams.base import Decoder, Head, Request
 from dpl_router.upstreams.calls import ANY, JSON, SSE, media_type, post, renamed
-from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.complaint import complaint, told_inside
 from dpl_router.upstreams.sse_answer import SseAnswer
 from dpl_router.upstreams.whole import AtTheEnd, NoStream, told
 
@@ -26,10 +27,10 @@ ENDS = frozenset(
 FAILURES = frozenset({"error", "response.failed"})
 
 Known = TypeVar("Known")
+Count = Annotated[int, Meta(ge=0, le=int(TOKENS_MAX))]
 
 
 NONE = Raw(b"null")
-Count = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class _Usage(Struct):
@@ -135,7 +136,7 @@ class OpaqueStream(SseAnswer):
             raise UpstreamBroke("an event of the node's stream is no JSON") from None
         kind = name.decode(errors="replace") or said.kind()
         if kind in FAILURES or said.failed():
-            raise UpstreamBroke(complaint(payload) or "the node told an error")
+            raise told_inside(complaint(payload) or "the node told an error", payload)
         if kind in ENDS:
             self._end(data, pieces)
         else:
@@ -161,5 +162,5 @@ class OpaqueWhole(AtTheEnd):
             return [(Done(None), self._body.taken())]
         said, body = self._body.read(said_in, "JSON")
         if said.failed():
-            raise UpstreamRefused(told("an error", body), 200)
+            raise told_inside(told("an error", body), body)
         return [(Done(None, said.counted()), body)]

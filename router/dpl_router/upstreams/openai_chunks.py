@@ -8,6 +8,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Delta, Event, Timings, ToolCall, Usage
 from dpl_router.loose_json import Fields
+from dpl_router.upstreams import counts
+
+MILLISECONDS = 1000.0
 
 
 class FunctionPart(Struct):
@@ -56,7 +59,7 @@ class UsagePart(Struct):
     def told(self) -> Usage:
         details = self.prompt_tokens_details
         cached = details.cached_tokens if details else None
-        return Usage(self.prompt_tokens, self.completion_tokens, cached)
+        return counts.usage(self.prompt_tokens, self.completion_tokens, cached)
 
 
 class TimingsPart(Struct):
@@ -69,10 +72,10 @@ class TimingsPart(Struct):
 
     def told(self) -> Timings:
         return Timings(
-            prompt_evaluated=self.prompt_n,
-            prompt_seconds=None if self.prompt_ms is None else self.prompt_ms / 1000,
-            eval_tokens=self.predicted_n,
-            eval_seconds=None if self.predicted_ms is None else self.predicted_ms / 1000,
+            prompt_evaluated=counts.tokens(self.prompt_n),
+            prompt_seconds=counts.seconds(self.prompt_ms, MILLISECONDS),
+            eval_tokens=counts.tokens(self.predicted_n),
+            eval_seconds=counts.seconds(self.predicted_ms, MILLISECONDS),
         )
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from dpl_router.conversation import Delta, Done, Piece, Timings, Usage
-from dpl_router.errors import UpstreamBroke, UpstreamRefused
+from dpl_router.errors import UpstreamBroke
 from dpl_router.loose_json import (
     FIELD_LISTS,
     FIELDS,
@@ -18,7 +18,7 @@ from dpl_router.loose_json import (
     raw,
     readable,
 )
-from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.complaint import complaint, told_inside
 from dpl_router.upstreams.openai_chunks import (
     TimingsPart,
     UsagePart,
@@ -94,9 +94,9 @@ class CompletionStream(SseAnswer):
         except MALFORMED:
             raise UpstreamBroke("an event of the node's stream is no completion") from None
         if name == b"error" or is_error(chunk.error):
-            raise UpstreamBroke(complaint(payload) or "the node told an error")
+            raise told_inside(complaint(payload) or "the node told an error", payload)
         if chunk.choices is None and chunk.usage is None:
-            raise UpstreamBroke(complaint(payload) or "an event says nothing")
+            raise told_inside(complaint(payload) or "an event says nothing", payload)
         self._chunk(chunk, FIELDS.decode(payload), payload, pieces)
 
     def closed(self, pieces: list[Piece]) -> None:
@@ -171,7 +171,7 @@ def completed(body: Collected) -> tuple[Texts, bytes]:
     """Raises: UpstreamRefused for whatever is no completion."""
     whole, data = body.read(TEXTS.decode, "completion")
     if is_error(whole.error) or not whole.choices:
-        raise UpstreamRefused(told("an error", data), 200)
+        raise told_inside(told("an error", data), data)
     return whole, data
 
 

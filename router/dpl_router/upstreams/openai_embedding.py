@@ -10,6 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from dpl_router.conversation import Done, Piece, Vectors
 from dpl_router.errors import UpstreamRefused
 from dpl_router.loose_json import FIELDS, MALFORMED, is_error, raw
+from dpl_router.upstreams.complaint import told_inside
 from dpl_router.upstreams.openai_chunks import (
     UsagePart,
 )
@@ -48,7 +49,7 @@ def embedded(body: Collected) -> tuple[_Answer, bytes]:
     """Raises: UpstreamRefused."""
     answer, data = body.read(_ANSWER.decode, "embeddings")
     if is_error(answer.error) or not answer.data:
-        raise UpstreamRefused(told("no embeddings", data), 200)
+        raise told_inside(told("no embeddings", data), data)
     return answer, data
 
 

@@ -8,6 +8,7 @@ import msgspec
 from dpl_router.conversation import Delta, Done, Piece, ToolCall
 from dpl_router.errors import UpstreamRefused
 from dpl_router.loose_json import FIELDS, MALFORMED, is_error
+from dpl_router.upstreams.complaint import told_inside
 from dpl_router.upstreams.openai_chunks import (
     MESSAGE,
     OUTLINE,
@@ -28,7 +29,7 @@ def completed(body: Collected, decode: Callable[[bytes], Read]) -> tuple[Read, b
     """Raises: UpstreamRefused for whatever is no completion."""
     whole, data = body.read(decode, "chat completion")
     if is_error(whole.error) or not whole.choices:
-        raise UpstreamRefused(told("an error", data), 200)
+        raise told_inside(told("an error", data), data)
     return whole, data
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dpl_router.conversation import Delta, Done, Failed, Piece, Timings, Usage
-from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.conversation import Delta, Done, Failed, Piece
+from dpl_router.errors import DplError, UpstreamBroke
 from dpl_router.loose_json import (
     FIELD_LISTS,
     FIELDS,
@@ -22,13 +22,15 @@ from dpl_router.loose_json import (
     raw,
     without_lone_surrogates,
 )
-from dpl_router.upstreams.complaint import complaint
+from dpl_router.upstreams.complaint import TOLD, complaint, told_inside
 from dpl_router.upstreams.openai_alike import Alike, learn
 from dpl_router.upstreams.openai_chunks import (
     CHUNK,
     ChoicePart,
     Chunk,
     DeltaPart,
+    TimingsPart,
+    UsagePart,
     events_of,
 )
 from dpl_router.upstreams.sse import SseEvent, SseReader
@@ -39,6 +41,7 @@ LESSONS = 4
 LESSON_BYTES = 4096
 LOOKS = 8
 """How often a piece of so many bytes is cut for it."""
+ROLE = Delta("")
 EMPTY = raw({})
 NO_CHOICES = raw([])
 ASSISTANT = raw("assistant")
@@ -80,7 +83,8 @@ class StreamDecoder:
 
     `Done` comes once, at the true end: `[DONE]`, or a clean end, after a finish reason. Its
     bytes are the usage chunk where the client wants one, else empty.
-    Raises: UpstreamRefused where nothing was handed out yet, UpstreamBroke after that.
+    Raises: UpstreamRefused or RequestRefused where nothing was handed out yet, UpstreamBroke
+    after that.
     """
 
     def __init__(self, model: str, request_id: str, wants_usage: bool, now: float) -> None:
@@ -94,9 +98,9 @@ class StreamDecoder:
         self._preface: list[bytes] = []
         self._preface_size = 0
         self._choices: dict[int, Choice] = {}
-        self._usage: Usage | None = None
+        self._usage: UsagePart | None = None
         self._usage_chunk: bytes | None = None
-        self._timings: Timings | None = None
+        self._timings: TimingsPart | None = None
         self._alike: Alike | None = None
         self._lesson: tuple[bytes, Chunk] | None = None
         self._lessons = LESSONS
@@ -105,6 +109,7 @@ class StreamDecoder:
         """The last event was a plain one: another like it may follow."""
         self._even = False
         """So it was, and nothing of the next has come: nearly always, once `_alike` is known."""
+        self._role: list[Piece] = []
         self._handed_out = False
         self._done = False
 
@@ -117,12 +122,23 @@ class StreamDecoder:
         pieces: list[Piece] = []
         try:
             self._feed(data, pieces)
-        except UpstreamError as error:
-            if not pieces:
+        except TOLD as error:
+            if not pieces or self._awaits_words(pieces):
                 raise
             self._fail(error, pieces)
-        self._handed_out = self._handed_out or bool(pieces)
-        return pieces
+        return pieces if self._handed_out else self._first(pieces)
+
+    def _awaits_words(self, pieces: list[Piece]) -> bool:
+        """Only the role was told so far; it says nothing of whether the node will answer."""
+        return not self._handed_out and not self._role and len(pieces) == 1 and pieces[0][0] == ROLE
+
+    def _first(self, pieces: list[Piece]) -> list[Piece]:
+        """What may be handed out: the role goes with what comes next."""
+        if self._awaits_words(pieces):
+            self._role = pieces
+            return []
+        self._handed_out = bool(pieces)
+        return self._role + pieces if pieces else pieces
 
     def _feed(self, data: bytes, pieces: list[Piece]) -> None:
         while data:
@@ -163,13 +179,13 @@ class StreamDecoder:
                 if not self._finished():
                     raise self._failure("the answer ended without its last word")
                 self._finish(pieces)
-        except UpstreamError as error:
+        except TOLD as error:
             if not (pieces and self._handed_out):
                 raise
             self._fail(error, pieces)
-        return pieces
+        return pieces if self._handed_out else self._role + pieces
 
-    def _fail(self, error: UpstreamError, pieces: list[Piece]) -> None:
+    def _fail(self, error: DplError, pieces: list[Piece]) -> None:
         pieces.append((Failed(UpstreamBroke(error.message)), b""))
         self._done = True
 
@@ -201,9 +217,9 @@ class StreamDecoder:
         if name == b"error" or is_error(chunk.error):
             raise self._failure(complaint(payload) or "the node told an error", payload)
         if chunk.usage is not None:
-            self._usage = chunk.usage.told()
+            self._usage = chunk.usage
         if chunk.timings is not None:
-            self._timings = chunk.timings.told()
+            self._timings = chunk.timings
         if chunk.choices and len(chunk.choices) == 1:
             self._chunk(chunk, chunk.choices[0], payload, pieces)
         elif chunk.choices:
@@ -350,7 +366,9 @@ class StreamDecoder:
             pieces += choice.held
         first = self._choices.get(min(self._choices, default=0))
         finish = (first and first.finish) or "stop"
-        pieces.append((Done(finish, self._usage, self._timings), self._usage_bytes()))
+        usage = self._usage.told() if self._usage else None
+        timings = self._timings.told() if self._timings else None
+        pieces.append((Done(finish, usage, timings), self._usage_bytes()))
         self._done = True
 
     def _made_finish(self, index: int) -> bytes:
@@ -364,10 +382,8 @@ class StreamDecoder:
         top["choices"] = NO_CHOICES
         return b"data: " + msgspec.json.encode(top) + b"\n\n"
 
-    def _failure(self, message: str, payload: bytes = b"{}") -> UpstreamError:
-        if self._handed_out:
-            return UpstreamBroke(message)
-        return UpstreamRefused(message, inner_status(payload))
+    def _failure(self, message: str, payload: bytes = b"{}") -> DplError:
+        return UpstreamBroke(message) if self._handed_out else told_inside(message, payload)
 
 
 def tool_of(fields: Fields, place: int) -> Fields:
@@ -381,16 +397,3 @@ def tool_of(fields: Fields, place: int) -> Fields:
             del function["name"]
         fields["function"] = raw(function)
     return {**fields, "index": raw(place)}
-
-
-def inner_status(payload: bytes) -> int:
-    """Some servers tell the real status inside the error; 200 where none is told."""
-    try:
-        error = msgspec.json.decode(payload).get("error")
-    except (*MALFORMED, AttributeError):
-        return 200
-    for key in ("status_code", "code"):
-        status = error.get(key) if isinstance(error, dict) else None
-        if isinstance(status, int) and 400 <= status <= 599:
-            return status
-    return 200

@@ -1,7 +1,7 @@
 """Nodes that refuse, break off or say nothing, and what the client hears of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -77,6 +77,49 @@ async def test_a_request_that_is_wrong_itself_is_told_at_once_and_tried_once(
     assert answer.status_code == 400
     assert "context size exceeded" in answer.json()["error"]["message"]
     assert tries == 1
+
+
+INSIDE = '{"error":{"message":"prompt is too long","code":%d}}'
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("path", [PATH, "/api/chat"])
+async def test_a_request_that_is_wrong_itself_is_told_once_behind_a_200_too(
+    tmp_path: Path, path: str, stream: bool
+) -> None:
+    """vLLM and SGLang begin a stream first: a prompt that is too long took all nodes out."""
+    said = INSIDE % 400
+    wrong = Faults(
+        raw=f"data: {said}\n\n" if stream else said,
+        content_type="text/event-stream" if stream else "application/json",
+    )
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        nodes: dict[str, Node] = {
+            name: {"url": one.url, "kind": "openai"} for name, one in (("a", a), ("b", b))
+        }
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            a.faults = b.faults = wrong
+            answers = [await client.post(path, json=body(stream=stream)) for _ in range(6)]
+            states = [one["state"] for one in (await client.get("/api/status/all")).json()]
+        tries = len(a.chats) + len(b.chats)
+
+    assert [answer.status_code for answer in answers] == [400] * 6
+    assert all("prompt is too long" in answer.text for answer in answers)
+    assert tries == 6
+    assert states == ["ready"] * 2
+
+
+async def test_a_429_behind_a_200_is_the_clients_where_no_other_node_would_have_it(
+    tmp_path: Path,
+) -> None:
+    with FakeOpenAi() as node:
+        nodes: dict[str, Node] = {"a": {"url": node.url, "kind": "openai"}}
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            node.faults = Faults(raw=f"data: {INSIDE % 429}\n\n", content_type="text/event-stream")
+            answer = await client.post(PATH, json=body(stream=True))
+
+    assert answer.status_code == 429
+    assert "retry-after" in answer.headers
 
 
 async def test_a_cut_after_the_first_token_is_an_error_event_and_no_second_text(
@@ -191,11 +234,14 @@ async def test_what_one_kind_of_node_has_no_words_for_goes_to_the_other(tmp_path
 
 
 @asynccontextmanager
-async def node_that_says(last: bytes, after: float = 0.0) -> AsyncIterator[str]:
-    """Its url: it lists `tiny`, says two words, the second with `last` in one packet `after` so
+async def node_that_says(
+    last: bytes, after: float = 0.0, words: Sequence[str] = ("Hel", "lo")
+) -> AsyncIterator[str]:
+    """Its url: it lists `tiny`, says two `words`, the second with `last` in one packet `after` so
     many seconds, then nothing more."""
-    word = b'data: {"id":"x","choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}'
-    more = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"lo"}}]}'
+    chunk = 'data: {"id":"x","choices":[{"index":0,"delta":{%s"content":"%s"}}]}'
+    word = (chunk % ('"role":"assistant",', words[0])).encode()
+    more = (chunk % ("", words[1])).encode() if words[1:] else b": nothing"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         lines = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
@@ -264,9 +310,34 @@ async def test_an_error_among_the_first_words_is_another_nodes_turn(
                 router.client() as client,
             ):
                 two = [await client.post(path, json=body(stream=True)) for _ in range(4)]
+                retries = await router.metric(
+                    'dpl_router_retries_total{model="tiny",reason="status"}'
+                )
+                cut = await router.metric('dpl_router_streams_truncated_total{node="a"}')
 
     assert alone.status_code == 502
     assert told in alone.text
+    assert retries >= 1
+    assert cut == 0
     assert {answer.status_code for answer in two} == {200}
     assert {answer.headers["x-dpl-node"] for answer in two} == {"good"}
     assert not any('"Hel"' in answer.text for answer in two)
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+async def test_an_error_behind_the_role_alone_is_another_nodes_turn(
+    tmp_path: Path, path: str
+) -> None:
+    """Some servers tell the role before they have looked at the prompt."""
+    with FakeOpenAi() as good:
+        async with node_that_says(LAST[0][0], after=0.3, words=[""]) as url:
+            nodes: dict[str, Node] = {"a": {"url": url, "kind": "openai"}, "good": good.url}
+            async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+                answers = [await client.post(path, json=body(stream=True)) for _ in range(4)]
+                retries = await router.metric(
+                    'dpl_router_retries_total{model="tiny",reason="status"}'
+                )
+
+    assert {answer.headers["x-dpl-node"] for answer in answers} == {"good"}
+    assert not any("boom" in answer.text for answer in answers)
+    assert retries >= 1

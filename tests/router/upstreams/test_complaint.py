@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpl_router.errors import RequestRefused, UpstreamRefused
+from dpl_router.errors import RequestRefused, UpstreamBusy, UpstreamRefused
 from dpl_router.upstreams.base import Head
-from dpl_router.upstreams.complaint import LONGEST, complaint, refusal, retry_after, sanitised
+from dpl_router.upstreams.complaint import (
+    LONGEST,
+    complaint,
+    refusal,
+    retry_after,
+    sanitised,
+    told_inside,
+)
 
 NOON = 1_795_608_000.0  # Wed, 25 Nov 2026 12:00:00 GMT
 
@@ -34,6 +41,49 @@ def test_every_known_shape_of_an_error_is_read(body: str) -> None:
 )
 def test_where_nothing_is_said_nothing_is_made_up(body: bytes) -> None:
     assert complaint(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"error":{"message":"m","code":400}}', 400),
+        ('{"error":{"message":"m","status_code":422,"code":"x"}}', 422),
+        ('{"object":"error","message":"m","code":413}', 413),
+        ('{"error":"m","code":415}', 415),
+    ],
+)
+def test_the_requests_own_error_with_status_200_is_the_clients(body: str, status: int) -> None:
+    told = told_inside("ours", body.encode())
+
+    assert isinstance(told, RequestRefused)
+    assert (told.status, told.message) == (status, "m")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"error":{"message":"m","code":503}}', 503),
+        ('{"error":{"message":"m","code":"400"}}', 200),
+        ('{"error":{"message":"m","code":7}}', 200),
+        ('{"error":{"message":"m","code":1e999}}', 200),
+        ('{"error":{"message":"m","code":404}}', 404),
+        ('{"error":{"message":"m","code":401}}', 401),
+        ("[400]", 200),
+        ("no JSON", 200),
+    ],
+)
+def test_any_other_error_with_status_200_is_the_nodes(body: str, status: int) -> None:
+    told = told_inside("ours", body.encode())
+
+    assert type(told) is UpstreamRefused
+    assert (told.upstream_status, told.message) == (status, "ours")
+
+
+def test_a_429_with_status_200_is_a_busy_node() -> None:
+    told = told_inside("ours", b'{"error":{"code":429}}')
+
+    assert isinstance(told, UpstreamBusy)
+    assert told.upstream_status == 429
 
 
 def test_a_body_nested_without_end_is_no_trouble() -> None:

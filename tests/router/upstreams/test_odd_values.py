@@ -10,7 +10,7 @@ import pytest
 
 from dpl_router.attempt import Attempt
 from dpl_router.conversation import Api, ChatRequest, Delta, Done, Event, Failed, Piece
-from dpl_router.errors import UpstreamBroke, UpstreamError, UpstreamRefused
+from dpl_router.errors import RequestRefused, UpstreamBroke, UpstreamError, UpstreamRefused
 from dpl_router.tallies import Buckets
 from dpl_router.upstreams.base import Decoder, Dialect, Head
 from dpl_router.upstreams.llamacpp import LlamaCppDialect
@@ -189,6 +189,29 @@ async def test_an_odd_value_is_an_answer_that_cannot_be_read_or_does_no_harm() -
             failed += 1
 
     assert 200 < failed < 1000  # both are met
+
+
+TOO_LONG = {"message": "too long", "code": 400}
+INSIDE: Sequence[tuple[Api, str, dict[str, Any]]] = [
+    *((api, SSE, {"error": TOO_LONG}) for api in (*CHATS, "openai.completion", "opaque")),
+    *((api, JSON, {"error": TOO_LONG}) for api in (*CHATS, "openai.completion", "opaque")),
+    *((api, JSON, {"object": "error", **TOO_LONG}) for api in EMBEDS),
+    ("openai.completion", SSE, {"object": "error", **TOO_LONG}),
+]
+
+
+@pytest.mark.parametrize(("api", "media", "said"), INSIDE)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("dialect", [OPENAI, LLAMACPP])
+async def test_a_400_inside_of_a_200_is_the_requests_own(
+    dialect: Callable[[], Dialect], api: Api, media: str, said: dict[str, Any], stream: bool
+) -> None:
+    if media == SSE and not stream and dialect is OPENAI and api.startswith("openai."):
+        stream = True  # it asked for no such thing
+    call = ChatRequest("r1", "mine", b"{}", stream, False, 1, api=api)
+
+    with pytest.raises(RequestRefused, match=r"^too long$"):
+        await asked(dialect(), call, Whole(media, framed([json.dumps(said)], media), 50))
 
 
 def test_an_error_with_an_odd_code_is_told_all_the_same() -> None:

@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpl_router.conversation import Delta, Done, Failed, Piece, Usage
-from dpl_router.errors import DplError, UpstreamBroke, UpstreamRefused
+from dpl_router.errors import (
+    DplError,
+    RequestRefused,
+    UpstreamBroke,
+    UpstreamBusy,
+    UpstreamRefused,
+)
 from dpl_router.loose_json import without_lone_surrogates
 from tests.fakes.taken import taken
 from tests.router.upstreams.chunks import (
@@ -115,6 +122,61 @@ def test_an_error_that_comes_with_the_first_words_breaks_them(last: bytes) -> No
     assert isinstance(end, Failed)
     assert isinstance(end.error, UpstreamBroke)
     assert raw == b""
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "too long", "code": 400}},
+        {"error": {"message": "too long", "status_code": 400, "code": "x"}},
+        {"object": "error", "message": "too long", "code": 400},
+    ],
+)
+@pytest.mark.parametrize("before", [[], [role()], [event({"choices": [], "x": 1})]])
+def test_an_error_of_the_requests_own_before_the_first_word_keeps_its_status(
+    said: dict[str, Any], before: list[bytes]
+) -> None:
+    for parts in ([*before, event(said)], [b"".join([*before, event(said)])]):
+        told = failure(*parts)
+
+        assert isinstance(told, RequestRefused)
+        assert (told.status, told.message) == (400, "too long")
+
+
+def test_an_error_of_the_requests_own_behind_words_breaks_them() -> None:
+    assert isinstance(
+        failure(role("a"), event({"error": {"message": "m", "code": 400}})), UpstreamBroke
+    )
+
+
+@pytest.mark.parametrize("before", [[], [role()]])
+def test_a_429_before_the_first_word_leaves_the_node_alone(before: list[bytes]) -> None:
+    busy = event({"error": {"message": "m", "code": 429}})
+
+    assert isinstance(failure(*before, busy), UpstreamBusy)
+    assert isinstance(failure(b"".join([*before, busy])), UpstreamBusy)
+
+
+def test_the_role_alone_is_no_word_and_goes_with_what_comes_next() -> None:
+    reader = decoder()
+    alone = reader.feed(role())
+    told = seen(reader.feed(text("a")))
+
+    assert alone == []
+    assert [one["choices"][0]["delta"] for one in told] == [
+        {"role": "assistant", "content": ""},
+        {"content": "a"},
+    ]
+    assert isinstance(failure(role(), ERRORS[0]), UpstreamRefused)
+    assert isinstance(failure(role()), UpstreamRefused)
+
+
+@pytest.mark.parametrize("last", [[DONE], []])
+def test_an_answer_without_words_has_its_role(last: list[bytes]) -> None:
+    pieces = run(role(), chunk({}, "stop"), *last)
+
+    assert events(pieces) == [Delta(""), Delta(""), Done("stop")]
+    assert seen(pieces)[0]["choices"][0]["delta"]["role"] == "assistant"
 
 
 @pytest.mark.parametrize(
