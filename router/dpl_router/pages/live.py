@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import parse_qs
 
 import msgspec
@@ -10,9 +11,10 @@ from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
 from dpl_router.attempt import Gone
-from dpl_router.errors import MethodNotAllowed, Overloaded, Unavailable
+from dpl_router.errors import ClientGone, MethodNotAllowed, Overloaded, Unavailable
 from dpl_router.pages.board import Board, Page, page_of
-from dpl_router.security.guards import viewer
+from dpl_router.security.guards import still_admitted, viewer
+from dpl_router.security.keys import Role
 from dpl_router.surfaces.relay import EventStream, Streams, wire_of
 
 MOST_VIEWERS = 64
@@ -39,21 +41,26 @@ class Live:
                 f"{MOST_VIEWERS} pages are open already; this one does not update", retry_after=30
             )
 
-    async def show(self, page: Page, stream: EventStream, gone: Gone) -> None:
-        """Until the client leaves, the router drains, or a quarter of an hour is over."""
+    async def show(
+        self, page: Page, stream: EventStream, gone: Gone, welcome: Callable[[], bool]
+    ) -> None:
+        """Until the client leaves or is not `welcome` any more, the router drains, or a quarter of
+        an hour is over. Raises: ClientGone."""
         self.viewers += 1
         try:
             await stream.start([])
-            await self._follow(page, stream, gone)
+            await self._follow(page, stream, gone, welcome)
             if not gone.done():
                 await stream.end()
         finally:
             self.viewers -= 1
 
-    async def _follow(self, page: Page, stream: EventStream, gone: Gone) -> None:
+    async def _follow(
+        self, page: Page, stream: EventStream, gone: Gone, welcome: Callable[[], bool]
+    ) -> None:
         seen, began = 0, time.monotonic()
         told = began
-        while not gone.done() and not self._draining():
+        while not gone.done() and not self._draining() and welcome():
             now = time.monotonic()
             if now - began > LONGEST_SECONDS:
                 return
@@ -78,7 +85,11 @@ async def events(scope: HTTPScope, receive: Receive, send: Send) -> None:
     stream = EventStream(send, scope["state"]["request_id"], streams)
     gone = wire_of(scope).left()
     try:
-        await live.show(page_of(asked), stream, gone)
+        await live.show(
+            page_of(asked), stream, gone, partial(still_admitted, scope, state, Role.VIEWER)
+        )
+    except ClientGone:
+        return
     finally:
         gone.cancel()
         stream.close()

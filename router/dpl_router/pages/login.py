@@ -1,25 +1,28 @@
 """Signing in: a browser shows its key once, and a cookie stands for it from then on."""
 
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import structlog
 from jinja2 import Environment
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
+from litestar.exceptions import InternalServerException
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
-from dpl_router.errors import BadRequest, Overloaded
-from dpl_router.security.browser import refuse_foreign
+from dpl_router.errors import BadRequest, ClientGone, Overloaded
+from dpl_router.security.browser import refuse_foreign_form
 from dpl_router.security.guards import wrong_key
 from dpl_router.security.keys import KeyRing, digest_of
-from dpl_router.security.sessions import COOKIE, LASTS, Sessions, cookie
+from dpl_router.security.sessions import LASTS, Sessions, cookie_name, cookies
 
 OPEN = {"open": True}
 PRIVATE = {"cache-control": "no-store"}
 LONGEST_FORM = 8192
 HOME = "/"
+IN_A_URL = "/?&=#%:@!$'()*+,;~-._"
+"""Beside letters and digits; the rest may not stand in a header as it is."""
 
 log = structlog.get_logger()
 
@@ -50,7 +53,7 @@ class Login:
         log.info("signed in", key=holder.name, role=holder.role.word)
         response = _to(local(next))
         response.set_cookie(
-            COOKIE,
+            cookie_name(_host(request)),
             self._sessions.begin(digest),
             max_age=int(LASTS),
             httponly=True,
@@ -60,9 +63,11 @@ class Login:
         return response
 
     def sign_out(self, request: Request[Any, Any, Any]) -> Response[str]:
-        self._sessions.end(cookie(request.headers.get("cookie", "").encode("latin-1")))
+        host = _host(request)
+        for token in cookies(request.headers.get("cookie", "").encode("latin-1"), host):
+            self._sessions.end(token)
         response = _to("/login")
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(cookie_name(host))
         return response
 
 
@@ -83,9 +88,9 @@ class LoginController(Controller):
     async def sign_in(
         self, request: Request[Any, Any, Any], login: NamedDependency[Login]
     ) -> Response[str]:
-        """Raises: NotAllowed for a form of another site, BadRequest."""
-        refuse_foreign(dict(request.scope["headers"]))
-        fields = _fields(await request.body())
+        """Raises: NotAllowed for a form of another site, BadRequest, ClientGone."""
+        refuse_foreign_form(dict(request.scope["headers"]))
+        fields = _fields(await _body(request))
         return login.sign_in(request, fields.get("key", ""), fields.get("next", HOME))
 
     @post("/logout", opt=OPEN, request_max_body_size=LONGEST_FORM, status_code=HTTP_200_OK)
@@ -93,7 +98,7 @@ class LoginController(Controller):
         self, request: Request[Any, Any, Any], login: NamedDependency[Login]
     ) -> Response[str]:
         """Raises: NotAllowed for a form of another site."""
-        refuse_foreign(dict(request.scope["headers"]))
+        refuse_foreign_form(dict(request.scope["headers"]))
         return login.sign_out(request)
 
 
@@ -101,6 +106,14 @@ def local(path: str) -> str:
     """A path of ours: what a link says may lead to another site."""
     safe = path.startswith("/") and not path.startswith("//") and path.isprintable()
     return path if safe and "\\" not in path else HOME
+
+
+async def _body(request: Request[Any, Any, Any]) -> bytes:
+    """Raises: ClientGone; the framework takes a client that leaves for a bug."""
+    try:
+        return await request.body()
+    except InternalServerException as error:
+        raise ClientGone("the client left while it sent its key") from error
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -117,6 +130,10 @@ def _by_tls(request: Request[Any, Any, Any]) -> bool:
     return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", ""))
 
 
+def _host(request: Request[Any, Any, Any]) -> bytes:
+    return request.headers.get("host", "").encode("latin-1")
+
+
 def _to(path: str) -> Response[str]:
-    headers = {**PRIVATE, "location": path}
+    headers = {**PRIVATE, "location": quote(path, safe=IN_A_URL)}
     return Response("", status_code=HTTP_303_SEE_OTHER, headers=headers)

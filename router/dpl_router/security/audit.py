@@ -45,13 +45,12 @@ class AuditLog:
         self._doubtful = False
         self._torn = bool(tail) and not tail.endswith(b"\n")
 
-    def record(self, who: Identity, address: str, action: str, target: str, outcome: str) -> None:
-        """From any thread. `address` is the peer's; `target` what it was done to. A full disk is
-        logged, not raised: it must not keep an operator from draining a node."""
-        with self._one_by_one:  # each line needs the chain of the one before
-            self._record(who, address, action, target, outcome)
-
-    def _record(self, who: Identity, address: str, action: str, target: str, outcome: str) -> None:
+    def record(
+        self, who: Identity, address: str, action: str, target: str, outcome: str, why: str = ""
+    ) -> None:
+        """From any thread. `address` is the peer's; `target` what it was done to; `why` the
+        caller's own reason, in the line where there is one. A full disk is logged, not raised: it
+        must not keep an operator from draining a node."""
         fields = {
             "time": datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds"),
             "actor": who.name,
@@ -61,6 +60,12 @@ class AuditLog:
             "object": target[:LONGEST_TEXT],
             "outcome": outcome[:LONGEST_TEXT],
         }
+        if why:
+            fields["why"] = why[:LONGEST_TEXT]
+        with self._one_by_one:  # each line needs the chain of the one before
+            self._record(action, fields)
+
+    def _record(self, action: str, fields: dict[str, Any]) -> None:
         try:
             if self._doubtful:
                 self._resume()

@@ -11,7 +11,9 @@ Headers = Mapping[bytes, bytes]
 """As ASGI gives them: names in small letters."""
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-MARKS = frozenset({b"origin", b"referer", b"sec-fetch-site", b"sec-fetch-mode", b"sec-fetch-dest"})
+SITE = b"sec-fetch-site"
+OURS = frozenset({b"same-origin", b"none"})
+MARKS = frozenset({b"origin", b"referer", SITE, b"sec-fetch-mode", b"sec-fetch-dest"})
 
 
 PAGES = frozenset({"/", "/chat", "/schema", "/events"})
@@ -30,8 +32,21 @@ def refuse_foreign(headers: Headers) -> None:
     origin = headers.get(b"origin")
     if origin is None:
         return
-    if origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower():
-        raise NotAllowed("a page of another site may not call this one")
+    host = origin.partition(b"://")[2].lower()
+    if not host or host != headers.get(b"host", b"").lower():
+        raise _foreign()
+
+
+def refuse_foreign_form(headers: Headers) -> None:
+    """Likewise, and for what the browser itself calls another site's: of an open form nothing else
+    tells whose it is where `Origin` was taken away."""
+    if headers.get(SITE, b"none") not in OURS:
+        raise _foreign()
+    refuse_foreign(headers)
+
+
+def _foreign() -> NotAllowed:
+    return NotAllowed("a page of another site may not call this one")
 
 
 def refuse_unproven(method: str, headers: Headers) -> None:

@@ -14,7 +14,7 @@ from dpl_router.errors import NotAllowed, NotAuthenticated, Overloaded
 from dpl_router.security.browser import Headers, cookie_counts, refuse_foreign, refuse_unproven
 from dpl_router.security.keys import EVERYONE, Identity, KeyRing, Role
 from dpl_router.security.limits import WrongKeys
-from dpl_router.security.sessions import cookie
+from dpl_router.security.sessions import cookies
 
 ANTHROPIC = frozenset({"/v1/messages", "/v1/messages/count_tokens"})
 
@@ -69,14 +69,27 @@ def admit(scope: Any, state: Any, needed: Role) -> None:
     scope["state"]["identity"] = identity
 
 
+def still_admitted(scope: Any, state: Any, needed: Role) -> bool:
+    """Whether who was let in would be so now: for answers that outlive a key."""
+    try:
+        admit(scope, state, needed)
+    except (NotAuthenticated, NotAllowed, Overloaded):
+        return False
+    return True
+
+
 def _signed_in(scope: Any, state: Any, headers: Headers) -> Identity | None:
     """By the cookie of a browser that has shown a key; a key in the header goes first."""
     if b"cookie" not in headers or b"authorization" in headers:
         return None
     if not cookie_counts(scope["method"], scope["path"], headers):
         return None
-    digest = state["sessions"].key_of(cookie(headers[b"cookie"]))
-    return None if digest is None else state["keyring"].holder(digest)
+    for token in cookies(headers[b"cookie"], headers.get(b"host", b"")):
+        digest = state["sessions"].key_of(token)
+        holder: Identity | None = digest and state["keyring"].holder(digest)
+        if holder is not None:
+            return holder
+    return None
 
 
 def _by_key(scope: Any, state: Any, headers: Headers) -> Identity:

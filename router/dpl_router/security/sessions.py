@@ -10,10 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 COOKIE = "dpl_session"
+"""And the port: `cookie_name`."""
 LASTS = 7 * 86400.0
 """Seconds, whether it is used or not."""
+MOST_OF_A_KEY = 20
+"""Browsers that one key is kept for; its own oldest goes first."""
 MOST = 1000
-"""The oldest goes first."""
+"""The oldest of all goes first."""
 
 
 class Sessions:
@@ -23,13 +26,26 @@ class Sessions:
         self._kept: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
         """Hash of a cookie's value -> hash of its key, and until when; the newest last."""
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def begin(self, key: bytes) -> str:
         """`key`: the SHA-256 of a key that is right. The cookie's value."""
+        self._make_room(key)
         token = secrets.token_urlsafe(32)
         self._kept[_hash(token)] = key, self._now() + LASTS
-        if len(self._kept) > MOST:
-            self._kept.popitem(last=False)
         return token
+
+    def _make_room(self, key: bytes) -> None:
+        """Who signs in a thousand times must sign nobody else out."""
+        now = self._now()
+        while self._kept and next(iter(self._kept.values()))[1] <= now:
+            self._kept.popitem(last=False)
+        own = [kept for kept, (whose, _) in self._kept.items() if whose == key]
+        if len(own) >= MOST_OF_A_KEY:
+            del self._kept[own[0]]
+        elif len(self._kept) >= MOST:
+            self._kept.popitem(last=False)
 
     def key_of(self, token: str) -> bytes | None:
         """The hash of its key, which may have ended since; None for a cookie that is none."""
@@ -40,13 +56,18 @@ class Sessions:
         self._kept.pop(_hash(token), None)
 
 
-def cookie(header: bytes) -> str:
-    """The session's value in a header `Cookie`; empty where there is none."""
-    for part in header.split(b";"):
-        name, _, value = part.strip().partition(b"=")
-        if name == COOKIE.encode():
-            return value.decode("latin-1").strip('"')
-    return ""
+def cookie_name(host: bytes) -> str:
+    """Of the router that a browser asks as `host` (the header). A browser sends a host's cookies to
+    all its ports, so each router there has a name of its own."""
+    port = host.rpartition(b":")[2]
+    return f"{COOKIE}_{port.decode()}" if port.isdigit() else COOKIE
+
+
+def cookies(header: bytes, host: bytes) -> list[str]:
+    """What a header `Cookie` says by that name, once for each time that it does."""
+    name = cookie_name(host).encode()
+    parts = [part.strip().partition(b"=") for part in header.split(b";")]
+    return [value.decode("latin-1").strip('"') for said, _, value in parts if said == name]
 
 
 def _hash(token: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 import yaml
 
 from tests.fakes.openai import FakeOpenAi
@@ -53,18 +54,73 @@ async def test_a_browser_that_signed_in_sees_the_pages_until_it_signs_out(router
         cookie = entered.headers["set-cookie"]
         pages = [await client.get(path, headers=PAGE) for path in ("/", "/chat", "/schema")]
         left = await client.post("/logout", headers={"origin": router.url})
-        token = cookie.partition("=")[2].partition(";")[0]
-        after = await client.get("/", headers={**PAGE, "cookie": f"dpl_session={token}"})
+        after = await client.get("/", headers={**PAGE, "cookie": cookie.partition(";")[0]})
 
     assert closed.status_code == 401
     assert 'name="next" value="/chat"' in closed.text
     assert (entered.status_code, entered.headers["location"]) == (303, "/chat")
+    assert cookie.startswith(f"dpl_session_{port_of(router)}=")
     for word in ("httponly", "samesite=strict", "path=/", "max-age="):
         assert word in cookie.lower()
     assert "secure" not in cookie.lower()
     assert [page.status_code for page in pages] == [200] * 3
     assert "Sign out" in pages[0].text
     assert left.status_code == 303
+    assert left.headers["set-cookie"].startswith(f'dpl_session_{port_of(router)}="";')
+    assert after.status_code == 401
+
+
+def port_of(router: Running) -> str:
+    return router.url.rpartition(":")[2]
+
+
+async def test_what_tells_who_signed_in_is_kept_by_no_cache(router: Running) -> None:
+    async with router.client() as client:
+        form = await client.get("/login")
+        wrong = await sign_in(client, "eve-key")
+        entered = await sign_in(client, "ann-key")
+        left = await client.post("/logout")
+
+    assert [answer.headers["cache-control"] for answer in (form, wrong, entered, left)] == (
+        ["no-store"] * 4
+    )
+
+
+async def test_two_routers_on_one_host_keep_a_browser_signed_in_at_both(
+    router: Running, tmp_path: Path
+) -> None:
+    """A browser sends a host's cookies to all of its ports."""
+    (tmp_path / "b").mkdir()
+    async with (
+        running_router(
+            {"a": "http://127.0.0.1:9"}, folder=tmp_path / "b", keys_file=tmp_path / "keys.yaml"
+        ) as other,
+        router.client() as client,
+    ):
+        entered = await sign_in(client, "ann-key")
+        origin = {"origin": other.url}
+        await client.post(f"{other.url}/login", data={"key": "bob-key"}, headers=origin)
+        pages = [await client.get(f"{url}/", headers=PAGE) for url in (router.url, other.url)]
+        await client.post(f"{other.url}/logout", headers=origin)
+        still = await client.get("/", headers=PAGE)
+        left = await client.get(f"{other.url}/", headers=PAGE)
+
+    assert entered.status_code == 303
+    assert [page.status_code for page in pages] == [200, 200]
+    assert (still.status_code, left.status_code) == (200, 401)
+
+
+async def test_a_stray_cookie_of_our_name_hides_the_right_one_nowhere(router: Running) -> None:
+    name = f"dpl_session_{port_of(router)}"
+    async with router.client() as client:
+        right = (await sign_in(client, "ann-key")).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        both = [f"{name}=x; {right}", f"{right}; {name}=x"]
+        pages = [await client.get("/", headers={**PAGE, "cookie": each}) for each in both]
+        await client.post("/logout", headers={"cookie": both[0]})
+        after = await client.get("/", headers={**PAGE, "cookie": right})
+
+    assert [page.status_code for page in pages] == [200, 200]
     assert after.status_code == 401
 
 
@@ -85,11 +141,11 @@ async def test_calls_count_the_cookie_only_with_the_header_of_our_own_pages(
         read = await client.get("/api/status/all")
         sent = await client.post("/api/chat/completions", json=CHAT, headers=CSRF)
         known = await client.get("/api/status/all", headers=CSRF)
-        changed = await client.post("/", headers=PAGE)
+        changed = await client.post("/events")
 
     assert (bare.status_code, read.status_code) == (401, 401)
     assert (sent.status_code, known.status_code) == (200, 200)
-    assert changed.status_code in (401, 405)
+    assert changed.status_code == 401
 
 
 async def test_a_cookie_may_what_its_key_may(router: Running) -> None:
@@ -118,6 +174,51 @@ async def test_a_key_that_ends_takes_its_browsers_with_it(router: Running, tmp_p
     assert before.status_code == 200
 
 
+async def heard_out(events: AsyncIterator[bytes]) -> None:
+    """Returns when the stream has come to its proper end."""
+    async with asyncio.timeout(8):
+        async for _ in events:
+            pass
+
+
+async def test_what_an_open_page_is_told_ends_with_its_key(router: Running, tmp_path: Path) -> None:
+    async with (
+        router.client() as client,
+        router.client("ann-key") as by_key,
+        router.client("bob-key") as bob,
+    ):
+        await sign_in(client, "ann-key")
+        async with (
+            client.stream("GET", "/events") as hers,
+            by_key.stream("GET", "/events") as hers_by_key,
+            bob.stream("GET", "/events") as his,
+        ):
+            streams = [answer.aiter_raw() for answer in (hers, hers_by_key, his)]
+            for stream in streams:
+                await anext(stream)
+            (tmp_path / "keys.yaml").write_text(yaml.safe_dump(keys(bob="user")))
+            await heard_out(streams[0])
+            await heard_out(streams[1])
+            still = await anext(streams[2])
+        again = await client.head("/events")
+
+    assert b"data:" in still
+    assert again.status_code == 401
+
+
+async def test_what_an_open_page_is_told_ends_when_its_browser_signs_out(router: Running) -> None:
+    async with router.client() as client:
+        await sign_in(client, "ann-key")
+        async with client.stream("GET", "/events") as answer:
+            events = answer.aiter_raw()
+            await anext(events)
+            await client.post("/logout", headers={"origin": router.url})
+            await heard_out(events)
+        again = await client.head("/events")
+
+    assert again.status_code == 401
+
+
 async def test_a_wrong_key_is_told_on_the_form_and_counted(router: Running) -> None:
     async with router.client() as client:
         wrong = await sign_in(client, "eve-key", next="/chat")
@@ -144,6 +245,56 @@ async def test_signing_in_leads_to_no_other_site(router: Running, next_: str) ->
 
     assert entered.headers["location"] == "/"
     assert 'name="next" value="/"' in form.text
+
+
+@pytest.mark.parametrize(
+    ("next_", "place"),
+    [
+        ("/\u4e2d", "/%E4%B8%AD"),
+        ("/\U0001f600", "/%F0%9F%98%80"),
+        ("/\xe9", "/%C3%A9"),
+        ("/requests/a b?c=%20&d=1#e", "/requests/a%20b?c=%20&d=1#e"),
+    ],
+)
+async def test_signing_in_leads_to_pages_of_any_script(
+    router: Running, next_: str, place: str
+) -> None:
+    async with router.client() as client:
+        entered = await sign_in(client, "ann-key", next=next_)
+
+    assert (entered.status_code, entered.headers["location"]) == (303, place)
+    assert "set-cookie" in entered.headers
+
+
+async def test_who_hangs_up_while_it_signs_in_is_no_failure_of_ours(router: Running) -> None:
+    host = router.url.removeprefix("http://")
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection(*host.split(":"))
+            writer.write(f"POST /login HTTP/1.1\r\nhost: {host}\r\n".encode())
+            writer.write(b"content-length: 100\r\n\r\nkey=")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(0.3)
+
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none", "same-origin"])
+async def test_a_form_that_a_browser_calls_foreign_signs_nobody_in_or_out(
+    router: Running, site: str
+) -> None:
+    """Also where an extension or an old proxy took its `Origin` away."""
+    marked = {"sec-fetch-site": site}
+    async with router.client() as client:
+        entered = await client.post("/login", data={"key": "ann-key"}, headers=marked)
+        left = await client.post("/logout", headers=marked)
+
+    assert [entered.status_code, left.status_code] == (
+        [303, 303] if site in ("none", "same-origin") else [403, 403]
+    )
 
 
 async def test_a_form_of_another_site_signs_nobody_in_or_out(router: Running) -> None:

@@ -9,6 +9,7 @@ from litestar.types import Receive, Scope, Send
 
 from dpl_router.security.guards import default_deny, guarded, identity_of, operator, user, viewer
 from dpl_router.security.keys import EVERYONE, Identity, Key, KeyRing, Role
+from dpl_router.security.sessions import Sessions
 from tests.router.security.asgi import Answer, application, call
 
 
@@ -182,6 +183,7 @@ async def test_after_a_hundred_wrong_keys_an_address_waits() -> None:
         ("http://localhost:8000.evil.example", False),
         ("null", False),
         ("", False),
+        ("http://", False),
     ],
 )
 async def test_a_page_of_another_origin_is_refused(keys: bool, origin: str, welcome: bool) -> None:
@@ -206,3 +208,36 @@ async def test_a_key_is_proof_enough() -> None:
     headers = bearer(KEYS[Role.OPERATOR]) | {"referer": "http://localhost:8000/"}
 
     assert await status(keyed(), "/rule", method="POST", headers=headers) == 200
+
+
+@pytest.mark.parametrize("origin", ["null", "", "file://"])
+@pytest.mark.parametrize("host", [{}, {"host": ""}])
+async def test_an_origin_without_a_host_is_foreign_also_where_we_have_no_name(
+    origin: str, host: dict[str, str]
+) -> None:
+    headers = {"authorization": f"Bearer {KEYS[Role.OPERATOR]}", "origin": origin, **host}
+
+    assert await status(keyed(), "/look", headers=headers) == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "welcome"),
+    [
+        ("GET", {}, True),
+        ("HEAD", {}, True),
+        ("POST", {}, False),
+        ("PUT", {}, False),
+        ("POST", {"x-csrf": "1"}, True),
+    ],
+)
+async def test_on_a_page_a_cookie_alone_lets_nobody_change_anything(
+    method: str, more: dict[str, str], welcome: bool
+) -> None:
+    app = keyed()
+    sessions = app.state["sessions"] = Sessions(lambda: 0.0)
+    token = sessions.begin(hashlib.sha256(KEYS[Role.USER].encode()).digest())
+    headers = {"host": "localhost", "cookie": f"dpl_session={token}", **more}
+
+    answer = await status(app, "/chat", method=method, headers=headers)
+
+    assert answer == (200 if welcome else 401)
