@@ -21,6 +21,7 @@ from dpl_exporter.collectors.memory import Memory, MemoryCollector
 from dpl_exporter.collectors.network import Device, NetworkCollector
 from dpl_exporter.collectors.temperature import TemperatureCollector
 from tests.contract.emitted import golden_pages, otel_registry, router_registry
+from tests.recorded_series import section
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 ALL, ELSEWHERE = "all", "elsewhere"
@@ -73,8 +74,8 @@ NOT_BY_ALL = ("dpl_gpu_", "dpl_llm_")
 HEAD = """# Metrics
 
 Written by `make render` from the pages of real programs; do not edit. What a machine or a server
-does not tell is absent, never 0. Prometheus adds `node` to all of an exporter's series. The series
-that rules record from these stand in `prometheus/rules`.
+does not tell is absent, never 0. Prometheus adds `node` to all of an exporter's series. What our
+rules record from these stands at the end.
 """
 OTEL = "OpenTelemetry's names, beside ours with `--metrics.otel-names`"
 
@@ -161,7 +162,7 @@ def rendered() -> str:
     otel = {OTEL: [one for _, one in sorted(otel_entries().items())]}
     for title, room in {**router_rooms(router.values()), **otel}.items():
         parts += [f"\n### {title}\n\n", *table(room, None)]
-    return "".join(parts)
+    return "".join([*parts, *section()])
 
 
 def router_rooms(found: Iterable[Entry]) -> Mapping[str, Sequence[Entry]]:

@@ -15,7 +15,7 @@ serve now."""
 
 
 class ActionMetrics:
-    """Every series exists from the start, but for those of models."""
+    """Every series exists from the start, but for those of models and of nodes."""
 
     def __init__(self, page: Page) -> None:
         cordons = page.counts("dpl_router_node_cordons_total", "Nodes cordoned.", ["source"])
@@ -34,11 +34,25 @@ class ActionMetrics:
             for action in get_args(AlertAction)
             for outcome in get_args(ActionOutcome)
         }
+        self._withheld = page.levels(
+            "dpl_router_cordon_withheld",
+            "1 while an alert asks for a cordon, too few others would serve, and the node does.",
+            ["node"],
+        )
+        self._nodes: frozenset[str] = frozenset()
         self._mismatch = page.levels(
             "dpl_model_identity_mismatch",
             "1: nodes have different weights or quantisation under this name; some are left out.",
             ["model"],
         )
+
+    def withheld(self, nodes: Collection[str], serving: Collection[str]) -> None:
+        """`nodes`: all that there are; 0 exists for each. `serving`: those that should not."""
+        for gone in self._nodes.difference(nodes):
+            self._withheld.remove(gone)
+        self._nodes = frozenset(nodes)
+        for node in nodes:
+            self._withheld.labels(node).set(node in serving)
 
     def identities(self, known: Collection[str], odd: Collection[str]) -> None:
         """`known`: the models that have series of their own; 0 exists for each."""

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
@@ -9,7 +10,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
+from dpl_router.attempt import silence
 from dpl_router.control import Control
+from dpl_router.diagnostics.chain import Chain
 from dpl_router.diagnostics.checks import Doctor
 from dpl_router.diagnostics.controller import DiagnosticsController, ProbesController
 from dpl_router.diagnostics.debug import DebugController
@@ -131,7 +134,8 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     cordoning = Cordoning(CordonFile(data_dir / "cordons.json"), time.time, metrics.alerting)
     cordoning.told = fittings.on_cordons
     fittings.on_cordons(cordoning.now.nodes())
-    fleet = Fleet(view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes)
+    silent = partial(silence, dispatcher.running)
+    fleet = Fleet(view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes, silent)
     dead_man = DeadMan(
         metrics.view, awaited=alertmanager is not None, silence=settings.alarm_silence
     )
@@ -150,12 +154,14 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         sight,
         metrics.alerting,
         audit,
+        remediation.withheld,
         lasts=remediation.lasts,
         steady=STEADY_SCRAPES * settings.scrape_interval,
     )
     checks = HealthChecks(fittings.list_models, fittings.on_check, interval=settings.check_interval)
     models = Models(core, view, fittings.clients, fittings.slots, checks.once)
     dispatcher.have = models.ensure
+    dispatcher.holder = locks.holder
     alert_watch = AlertWatch(alertmanager)
     scenery = Scenery(fleet, view, alert_watch, dead_man, promql=prometheus is not None)
     engine, sessions = make_engine(keys=keyring is not None), Sessions(time.monotonic)
@@ -215,6 +221,14 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             lambda: fittings.mistakes,
             cordoning.now.on,
             locks.on,
+            fittings.slots,
+            silent,
+            Chain(
+                scenery.prometheus,
+                scenery.alertmanager,
+                lambda: alert_watch.problem,
+                dead_man.silent,
+            ),
             keys=keyring is not None,
             nodes_file=Path(settings.nodes_file).absolute(),
         ),

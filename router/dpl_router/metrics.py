@@ -87,7 +87,7 @@ class NodeFamilies:
         )
         self.decode_seconds = page.counts(
             "dpl_router_upstream_decode_seconds_total",
-            "Time a node took for them, summed over requests.",
+            "Time a node took for its output tokens, summed over requests.",
             ["node", "model"],
         )
         self.prompt_truncated = page.counts(
@@ -153,7 +153,9 @@ class ViewMetrics:
             "dpl_router_load_snapshot_timestamp_seconds",
             "Newest sample time in the view in use; 0 before the first view.",
         )
-        self.snapshot_nodes = page.level("dpl_router_load_snapshot_nodes", "Nodes in that view.")
+        self.snapshot_nodes = page.level(
+            "dpl_router_load_snapshot_nodes", "Nodes in the view in use."
+        )
         self._mode = Enum(
             "dpl_router_scheduling_mode",
             "1 for the way in which the fleet is known now.",

@@ -6,6 +6,8 @@ from math import ceil
 from dpl_router.errors import DplError, ModelUnknown, NoEligibleNode, Overloaded, Unavailable
 from dpl_router.scheduling.types import Decision, Rejection
 
+BARRED = 30.0
+"""Seconds: what people keep a node from is not over in a moment, and no request hastens it."""
 LONGEST_NAME = 100
 """Characters; of a longer name no more is told."""
 
@@ -15,8 +17,14 @@ def cut(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
 
 
-def refused(model: str, decision: Decision, near: Callable[[str], Sequence[str]]) -> DplError:
-    """`model` is the client's name for it, empty where the router may choose."""
+def refused(
+    model: str,
+    decision: Decision,
+    near: Callable[[str], Sequence[str]],
+    holder: Callable[[str], str | None] = lambda _: None,
+) -> DplError:
+    """`model` is the client's name for it, empty where the router may choose; `holder` tells which
+    operator locked a node."""
     word = decision.rejection or Rejection.DOWN
     model, wait = cut(model) or "auto", decision.retry_after or 1.0
     if word is Rejection.UNKNOWN_MODEL:
@@ -31,7 +39,11 @@ def refused(model: str, decision: Decision, near: Callable[[str], Sequence[str]]
         why = "the queue is full" if word is Rejection.FULL else "no place came free in time"
         return Overloaded(f"every node that serves {model!r} is busy and {why}", wait)
     rejections = {row.node: str(row.rejection) for row in decision.rows if row.rejection}
-    told = ", ".join(f"{node}: {why}" for node, why in sorted(rejections.items()))
+    locked = {node: by for node in rejections if (by := holder(node)) is not None}
+    if word is Rejection.CORDONED or (word is Rejection.EXCLUSIVE and locked):
+        wait = decision.retry_after or BARRED
+    said = {**rejections, **{node: f"locked by {cut(by)}" for node, by in locked.items()}}
+    told = ", ".join(f"{node}: {why}" for node, why in sorted(said.items()))
     return NoEligibleNode(
         f"no node can serve {model!r} now ({told or word})", rejections, retry_after=wait
     )

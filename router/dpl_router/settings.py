@@ -154,4 +154,5 @@ class Settings:
             ("--alertmanager-url", self.alertmanager_url),
         ):
             if url is not None and not url.startswith(("http://", "https://")):
-                raise ConfigError(f"{flag} {url!r} is no address; write http://HOST:PORT")
+                shown = url.rpartition("@")[2]  # before it may stand a password
+                raise ConfigError(f"{flag} {shown!r} is no address; write http://HOST:PORT")

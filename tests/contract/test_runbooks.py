@@ -54,6 +54,20 @@ def test_a_runbook_is_one_page_in_four_parts(book: Runbook) -> None:
 
 
 @runbooks
+def test_who_lacks_its_tools_reads_where_they_are(book: Runbook) -> None:
+    tools = {line.split()[0] for line in book.commands} & {"promtool", "amtool"}
+
+    assert bool(tools) == ("`.parts/usr/bin`" in book.text)
+
+
+@runbooks
+def test_whose_alert_takes_a_node_out_says_what_a_silence_does_not_do(book: Runbook) -> None:
+    acts = "action" in ALERTS[book.alert]["labels"]
+
+    assert acts == ("\nA silence mends nothing: " in book.text)
+
+
+@runbooks
 def test_its_silence_is_for_this_alert_alone(book: Runbook) -> None:
     silences = [line for line in book.commands if " silence add " in line]
     labels = ALERTS[book.alert]["annotations"]["summary"]

@@ -1,8 +1,10 @@
 """A program that stands for any part of the stack.
 
-    python part.py --port N [--say TEXT] [--fail] [--never-ready] [--drain SECONDS] [--deaf]
+    python part.py --port N [--say TEXT] [--fail [--complain]] [--never-ready]
+                   [--drain SECONDS] [--deaf]
 
 Answers 200 to every GET; SIGTERM ends it after `--drain` seconds, `--deaf` ignores it.
+`--fail` ends it at once; with `--complain` as Prometheus does over a rule file.
 `GET /die` ends it with code 7.
 """
 
@@ -13,6 +15,15 @@ import signal
 import sys
 import threading
 import time
+
+COMPLAINT = r"""
+level=info msg="Loading configuration file"
+level=error component="rule manager" msg="loading groups failed" err="/x/bad.yml: 5:11: group \"x\""
+level=error msg="Failed to apply configuration" err="error loading rules"
+level=info msg="Scrape manager stopped"
+level=error err="error loading config from \"/x/prometheus.yml\": one or more errors occurred"
+level=info msg="See you next time!"
+"""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,13 +45,14 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--say", default="listening")
     parser.add_argument("--fail", action="store_true")
+    parser.add_argument("--complain", action="store_true")
     parser.add_argument("--never-ready", action="store_true")
     parser.add_argument("--drain", type=float, default=0.0)
     parser.add_argument("--deaf", action="store_true")
     options = parser.parse_args()
     print(options.say, flush=True)
     if options.fail:
-        print("nodes.yaml:3:5 is wrong", file=sys.stderr)
+        print(COMPLAINT if options.complain else "nodes.yaml:3:5 is wrong", file=sys.stderr)
         return 2
     Handler.ready = not options.never_ready
     server = http.server.ThreadingHTTPServer(("127.0.0.1", options.port), Handler)

@@ -240,6 +240,7 @@ def series(nodes: int, models: int) -> int:
     page = Page(*(f"m{number}" for number in range(NAMED_MODELS)))
     for number in range(NAMED_MODELS):
         page.metrics.model(f"m{number}").decisions[Reason.CHEAPEST].inc()
+    page.metrics.alerting.withheld({f"n{node}" for node in range(nodes)}, ())
     for node in range(nodes):
         for cause in get_args(LoadCause):
             page.metrics.node(f"n{node}").reloads[cause].inc()

@@ -36,11 +36,16 @@ async def test_no_console_message_and_no_request_elsewhere(tmp_path: Path) -> No
     assert 0 < weight < 60_000
 
 
-async def test_a_browser_signs_in_asks_and_signs_out(tmp_path: Path) -> None:
-    keys = tmp_path / "keys.yaml"
+def keys_of(folder: Path, role: str) -> Path:
+    """A keys file that knows `the-key`."""
+    keys = folder / "keys.yaml"
     digest = hashlib.sha256(b"the-key").hexdigest()
-    keys.write_text(yaml.safe_dump({"keys": [{"name": "me", "role": "user", "sha256": digest}]}))
-    async with staged(tmp_path, settings={"keys_file": keys}) as stage:
+    keys.write_text(yaml.safe_dump({"keys": [{"name": "me", "role": role, "sha256": digest}]}))
+    return keys
+
+
+async def test_a_browser_signs_in_asks_and_signs_out(tmp_path: Path) -> None:
+    async with staged(tmp_path, settings={"keys_file": keys_of(tmp_path, "user")}) as stage:
         page = await stage.open("/chat")
         await page.get_by_label("Key").fill("not the key")
         await page.get_by_role("button", name="Sign in").click()
@@ -56,6 +61,60 @@ async def test_a_browser_signs_in_asks_and_signs_out(tmp_path: Path) -> None:
 
     assert after is not None
     assert after.status == 401
+
+
+async def test_who_may_only_look_is_told_so_and_gets_another_way_in(tmp_path: Path) -> None:
+    """No node is looked for, and the same key is refused again."""
+    async with staged(tmp_path, settings={"keys_file": keys_of(tmp_path, "viewer")}) as stage:
+        page = await stage.open("/chat")
+        await page.get_by_label("Key").fill("the-key")
+        await page.keyboard.press("Enter")
+        await stage.ask("hello")
+        await expect(stage.answer.get_by_role("alert")).to_contain_text("key of role user")
+        await expect(stage.answer).not_to_contain_text("Looking for a node")
+        await expect(stage.answer.get_by_role("button", name="Try again")).to_have_count(0)
+        await stage.answer.get_by_role("link", name="Sign in with another key").click()
+        await expect(page).to_have_url(f"{stage.router.url}/login?next=/chat")
+        await expect(page.get_by_label("Key")).to_be_visible()
+
+
+async def test_a_page_that_the_browser_kept_is_asked_for_anew(tmp_path: Path) -> None:
+    """After "Sign out" the way back must not show what needs a key."""
+    async with staged(tmp_path, settings={"keys_file": keys_of(tmp_path, "user")}) as stage:
+        page = await stage.open("/chat")
+        await page.get_by_label("Key").fill("the-key")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("textbox", name="Message")).to_be_visible()
+        await page.context.clear_cookies()
+        await page.evaluate(
+            "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+        )
+        await expect(page.get_by_role("heading", name="This page needs a key")).to_be_visible()
+
+
+async def test_a_page_whose_key_ends_says_so_and_leads_to_the_form(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+
+    def known(*names: str) -> None:
+        rows = [(name, hashlib.sha256(name.encode()).hexdigest()) for name in names]
+        listed = [{"name": name, "role": "user", "sha256": digest} for name, digest in rows]
+        keys.write_text(yaml.safe_dump({"keys": listed}))
+
+    known("old", "new")
+    async with staged(tmp_path, settings={"keys_file": keys}) as stage:
+        page = await stage.open("/chat")
+        await page.get_by_label("Key").fill("old")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("textbox", name="Message").fill("half a question")
+        known("new")
+        await expect(page.locator("#lost")).to_contain_text("signed out", timeout=20_000)
+        kept = await page.get_by_role("textbox", name="Message").input_value()
+        await page.locator("#lost a").click()
+        await page.get_by_label("Key").fill("new")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(f"{stage.router.url}/chat")
+
+    assert kept == "half a question"
 
 
 async def test_no_page_scrolls_sideways(tmp_path: Path) -> None:

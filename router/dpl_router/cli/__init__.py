@@ -21,6 +21,7 @@ VERBS = {
     "lock": "dpl_router.cli.nodes:lock",
     "unlock": "dpl_router.cli.nodes:unlock",
     "query": "dpl_router.cli.query:query",
+    "diagnose": "dpl_router.cli.diagnose:diagnose",
     "config": "dpl_router.cli.config:config",
     "sd": "dpl_router.cli.sd:sd",
     "key": "dpl_router.cli.key:key",

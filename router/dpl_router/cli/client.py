@@ -24,6 +24,11 @@ CONNECT = 5.0
 HINTS = ("; GET /", "; send it as ", "; /schema lists ")
 """How the router's own hints begin, for programs; people at a shell are told a command."""
 
+KEY_UNKNOWN = ("/lock answered 401", "/lock answered 403")
+KEY_REMEDY = (
+    "its exporter does not know the router's key: copy the keys file there, or set exporter_key"
+)
+
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
@@ -145,18 +150,28 @@ def advice(answer: HTTPResponse, said: str, method: str, path: str) -> str:
     """The next command. `said`: the router's words."""
     if answer.status in (401, 403):
         role = role_for(said, method, path)
-        return f"set DPL_API_KEY to a key that may do this (`dpl key new NAME --role {role}`)"
+        make = f"`dpl key new NAME --role {role} --keys-file FILE`"
+        return f"set DPL_API_KEY to a key that may do this ({make})"
     if answer.status == 404:
         what = "nodes" if said.startswith("there is no node") else "models"
         return f"`dpl get {what}` lists what there is"
     if answer.status == 409 and path.endswith("/lock"):
         return "`dpl get leases` shows who holds what"
+    if said.endswith(KEY_UNKNOWN):
+        return KEY_REMEDY
     if wait := answer.getheader("retry-after"):
         return f"try again in {wait} s"
     if path.startswith("/api/prometheus/"):
-        wrong = answer.status in (400, 422)
-        return "docs/promql.md has examples" if wrong else "`dpl up` starts one beside the router"
+        return of_prometheus(answer.status, said)
     return "`dpl get nodes` shows the nodes"
+
+
+def of_prometheus(status: int, said: str) -> str:
+    if status in (400, 422):
+        return "docs/promql.md has examples"
+    if said.startswith("no Prometheus is configured"):
+        return "`dpl up` starts one beside the router"
+    return "`dpl stack start prometheus` starts it again"
 
 
 def role_for(said: str, method: str, path: str) -> str:

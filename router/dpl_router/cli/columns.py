@@ -43,6 +43,14 @@ def gpu(node: Row) -> str:
     return ",".join(percent(card.get("percent")) for card in cards) or "-"
 
 
+def why(node: Row) -> str:
+    """Its reason; of a cordon or a lock also since when it stands."""
+    barred = {"cordoned": node.get("cordons"), "locked": [node.get("lock")]}
+    first = next(iter(barred.get(str(node.get("state"))) or ()), None) or {}
+    said = str(node.get("reason") or "-")
+    return f"{said}, since {first['since']}" if first.get("since") else said
+
+
 def models_of(node: Row) -> str:
     """Those that can answer at once; `+3` tells how many more are installed but not loaded."""
     known = node.get("models") or ()
@@ -108,10 +116,10 @@ NARROW: Sequence[Column] = (
 WIDE: Sequence[Column] = (
     *NARROW[:5],
     ("GPU", gpu),
-    ("LOCKED", lambda node: "yes" if node.get("locked") else "no"),
+    ("LOCKED", lambda node: "yes" if node.get("exclusive") or node.get("lock") else "no"),
     ("CORDONED", lambda node: "yes" if node.get("cordoned") else "no"),
     *NARROW[5:],
-    ("REASON", lambda node: str(node.get("reason") or "-")),
+    ("REASON", why),
 )
 NODES = NARROW, WIDE
 NARROW_MODELS: Sequence[Column] = (

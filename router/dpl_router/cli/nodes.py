@@ -10,6 +10,11 @@ from dpl_router.cli import client
 
 PATIENCE = 3700.0
 """Seconds; the router waits an hour at most, and answers then."""
+REMEDIES = {
+    "refused": f"; {client.KEY_REMEDY}",
+    "unreachable": "; see whether its exporter runs",
+}
+"""By what became of an `unlock`."""
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -109,7 +114,8 @@ def unlock(node: str | None, every: bool, url: str) -> int:
         if not isinstance(outcomes, list) or not all(isinstance(one, dict) for one in outcomes):
             raise client.not_a_router(url)
     for one in outcomes:
-        say(f"{one.get('node')}: {one.get('outcome')}")
+        outcome = str(one.get("outcome"))
+        say(f"{one.get('node')}: {outcome}{REMEDIES.get(outcome, '')}")
     good = ("released", "nothing was held", "no exporter")
     return 0 if all(one.get("outcome") in good for one in outcomes) else 1
 

@@ -43,7 +43,7 @@ def query(
 
 NOTHING = (
     "nothing has that name and those labels, or no value passes the comparison; "
-    """`dpl query 'count by (__name__) ({__name__=~"dpl_.+"})'` lists the names"""
+    """`dpl query 'count by (__name__) ({__name__=~".*dpl_.+"})'` lists the names"""
 )
 
 

@@ -15,7 +15,9 @@ DATA = ("json", "yaml", "name")
 def table(columns: Sequence[Column], known: Sequence[Row]) -> str:
     """Plain columns, as kubectl draws them: they survive a pipe."""
     rows = [[title for title, _ in columns]]
-    rows += [[client.printable(cell(row)) for _, cell in columns] for row in known]
+    rows += [
+        [" ".join(client.printable(cell(row)).split()) for _, cell in columns] for row in known
+    ]
     widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
     lines = ("   ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)

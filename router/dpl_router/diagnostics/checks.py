@@ -4,44 +4,30 @@ A node of which nothing is found is told as `ok`, so that everyone of them is in
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-import msgspec
-
+from dpl_router.diagnostics.chain import Chain
+from dpl_router.diagnostics.findings import GRAVEST, Diagnosis, Finding
 from dpl_router.inventory.mistakes import Mistake
 from dpl_router.inventory.types import Node
 from dpl_router.nodes.cordons import Cordon
+from dpl_router.nodes.lease_client import KeyRefused
 from dpl_router.nodes.locks import Lock
+from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
+from dpl_router.scheduling.node import SLOTS
 from dpl_router.scheduling.types import NodeFacts
 from dpl_router.telemetry.view import Check, FleetView
 
-Severity = Literal["ok", "info", "warning", "critical"]
-GRAVEST: Sequence[Severity] = ("critical", "warning", "info", "ok")
 FEW = 5
 """So many names are told."""
 
 
-class Finding(msgspec.Struct, frozen=True):
-    severity: Severity
-    node: str | None
-    """None: the router or the fleet as a whole."""
-    what: str
-    evidence: str
-    remedy: str
-
-
-class Diagnosis(msgspec.Struct, frozen=True):
-    findings: list[Finding]
-    """The gravest first; every node is in it."""
-
-
 class Doctor:
     """`mistakes`: why nodes.yaml as it lies there is not the one in use; none where it is.
-    `keys`: a keys file says who may call."""
+    `silence`: as of `Fleet`. `keys`: a keys file says who may call."""
 
     def __init__(
         self,
@@ -50,6 +36,9 @@ class Doctor:
         mistakes: Callable[[], Sequence[Mistake]],
         cordons: Callable[[str], Sequence[Cordon]],
         lock: Callable[[str], Lock | None],
+        slots: Mapping[str, NodeSlots],
+        silence: Callable[[str, float], float | None],
+        chain: Chain,
         *,
         keys: bool,
         nodes_file: Path,
@@ -59,6 +48,9 @@ class Doctor:
         self._mistakes = mistakes
         self._cordons = cordons
         self._lock = lock
+        self._slots = slots
+        self._silence = silence
+        self._chain = chain
         self._keys = keys
         self._nodes_file = nodes_file
 
@@ -74,9 +66,7 @@ class Doctor:
     def _well(self, node: Node, facts: NodeFacts) -> Finding:
         loaded = sum(model.loaded is not False for model in facts.models.values())
         models = "1 model" if loaded == 1 else f"{loaded} models"
-        return Finding(
-            "ok", node.name, "nothing is wrong", f"answers, {models} can answer at once", ""
-        )
+        return Finding("ok", node.name, "nothing is wrong", f"answers, {models} loaded", "")
 
     def _of(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
         check = self._view.check(node.name)
@@ -95,6 +85,8 @@ class Doctor:
                 "nodes.yaml",
             )
         yield from self._barred(node, facts, now)
+        yield from self._working(node, facts, now)
+        yield from self._leased(node)
         yield from self._measured(node, now)
         yield from self._names(node)
 
@@ -155,6 +147,42 @@ class Doctor:
                 "read the server's own log; the router tries it again by itself",
             )
 
+    def _working(self, node: Node, facts: NodeFacts, now: float) -> Iterator[Finding]:
+        busy, silent = self._core.busy(node.name), self._silence(node.name, now)
+        if silent is not None:
+            yield Finding(
+                "warning",
+                node.name,
+                f"no word for {silent:.0f} s, {_requests(busy)} open",
+                "it may load a model, read a long prompt or write an answer that comes whole; "
+                "else it hangs",
+                "see its GPU and the server's own log; the runbook DplNodeWedged",
+            )
+        known = [slots for slots in (node.slots, facts.slots) if slots is not None]
+        queues = self._core.queues()
+        waiting = sum(queues[name][0] for name in facts.models.keys() & queues.keys())
+        if waiting and busy >= min(known, default=SLOTS):
+            yield Finding(
+                "info",
+                node.name,
+                f"full, {waiting} waiting",
+                f"{busy} of {min(known, default=SLOTS)} places taken; what waits wants a model "
+                "that it serves",
+                "wait; another node with the model, or more `slots`, takes more at once",
+            )
+
+    def _leased(self, node: Node) -> Iterator[Finding]:
+        slots = self._slots.get(node.name)
+        failing = slots.failing if slots is not None else None
+        if isinstance(failing, KeyRefused):
+            yield Finding(
+                "warning",
+                node.name,
+                "its exporter refuses us leases: others do not see that we use the node",
+                failing.message,
+                "copy the router's keys file to it, or set exporter_key in nodes.yaml",
+            )
+
     def _measured(self, node: Node, now: float) -> Iterator[Finding]:
         if node.exporter is None or self._view.fresh(node.name, now):
             return
@@ -208,7 +236,8 @@ class Doctor:
                 "there is no keys file",
                 "fine on one machine; else dpl key new NAME --role user --keys-file keys.yaml",
             )
-        if self._view.mode == "blind":
+        yield from self._chain.findings(self._view.mode)
+        if self._view.mode == "blind" and self._chain.prometheus() == "none":
             yield Finding(
                 "info",
                 None,
@@ -256,6 +285,10 @@ class Doctor:
                     f"weights: {model}: {digest} in nodes.yaml",
                     "see that the name is right and that the nodes' exporters can read the weights",
                 )
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
 
 
 def _locked(lock: Lock) -> Finding:

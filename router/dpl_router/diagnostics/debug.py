@@ -3,7 +3,8 @@
 from litestar import Controller, get
 from litestar.di import NamedDependency
 
-from dpl_router.diagnostics.checks import Diagnosis, Doctor
+from dpl_router.diagnostics.checks import Doctor
+from dpl_router.diagnostics.findings import Diagnosis
 from dpl_router.diagnostics.info import About, Info
 from dpl_router.security.guards import operator
 

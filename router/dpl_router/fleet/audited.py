@@ -10,9 +10,14 @@ from dpl_router.security.guards import identity_of
 
 
 async def record(
-    request: Request[Any, Any, Any], audit: AuditLog, action: str, target: str, outcome: str
+    request: Request[Any, Any, Any],
+    audit: AuditLog,
+    action: str,
+    target: str,
+    outcome: str,
+    why: str = "",
 ) -> None:
     """Who, from where: as the guard of this call found."""
     client = request.scope.get("client")
     identity, address = identity_of(request.scope), client[0] if client else ""
-    await asyncio.to_thread(audit.record, identity, address, action, target, outcome)
+    await asyncio.to_thread(audit.record, identity, address, action, target, outcome, why)

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from dpl_router.control import NO_ANSWER
 from dpl_router.fleet.schemas import NodeLease
-from dpl_router.nodes.lease_client import KeyRefused, LeaseClient
+from dpl_router.nodes.lease_client import Holder, KeyRefused, LeaseClient
+
+MOST_HOLDERS = 100
+"""Of one node; an exporter tells what it likes."""
+LONGEST_OWNER = 200
+"""Characters; no exporter of ours grants a longer one."""
+LONGEST_LEASE = 366 * 86400.0
 
 
 async def leases_of(nodes: Sequence[str], clients: Mapping[str, LeaseClient]) -> list[NodeLease]:
@@ -22,9 +28,12 @@ async def leases_of(nodes: Sequence[str], clients: Mapping[str, LeaseClient]) ->
             return [NodeLease(node, problem="refused")]
         except NO_ANSWER:
             return [NodeLease(node, problem="unreachable")]
-        return [
-            NodeLease(node, holder.owner, holder.slots, holder.exclusive, holder.expires_in)
-            for holder in holders
-        ]
+        return [_row(node, holder) for holder in holders[:MOST_HOLDERS]]
 
     return [lease for each in await asyncio.gather(*map(one, nodes)) for lease in each]
+
+
+def _row(node: str, holder: Holder) -> NodeLease:
+    owner = " ".join(holder.owner[:LONGEST_OWNER].split())
+    expires_in = min(max(holder.expires_in, 0.0), LONGEST_LEASE)
+    return NodeLease(node, owner, holder.slots, holder.exclusive, expires_in)

@@ -45,8 +45,8 @@ class NodesController(Controller):
         """Send nothing new to `name`; running answers finish."""
         async with Audited(request, audit, "cordon", name) as told:
             wish = await wish_of(request, Reasoned)
-            done = await operating.cordon(name, who(request), wish.reason)
-            return told(done, wish.reason or "ok")
+            told.why = wish.reason
+            return told(await operating.cordon(name, who(request), wish.reason), "ok")
 
     @post("/uncordon", status_code=200)
     async def uncordon(
@@ -71,8 +71,9 @@ class NodesController(Controller):
         """Cordon, then wait for running answers; `drained` is false where some still run."""
         async with Audited(request, audit, "drain", name) as told:
             wish = await wish_of(request, DrainWish)
+            told.why = wish.reason
             cordoned = await operating.cordon(name, who(request), wish.reason or "drained")
-            await told.write(f"begun: {wish.reason}" if wish.reason else "begun")
+            await told.write("begun")
             done = await operating.drain(cordoned, wish)
             return told(done, f"{done.running} still run, {done.cut} cut")
 
@@ -87,7 +88,8 @@ class NodesController(Controller):
         """Hold the whole node until `unlock`. 409 where it cannot be had in time."""
         async with Audited(request, audit, "lock", name) as told:
             wish = await wish_of(request, LockWish)
-            return told(await operating.lock(name, who(request), wish), wish.reason or "ok")
+            told.why = wish.reason
+            return told(await operating.lock(name, who(request), wish), "ok")
 
     @post("/unlock", status_code=200)
     async def unlock(
@@ -112,6 +114,8 @@ class Audited:
         self._action = action
         self._target = target
         self._outcome = ""
+        self.why = ""
+        """The operator's own reason."""
 
     async def __aenter__(self) -> "Audited":
         return self
@@ -127,7 +131,7 @@ class Audited:
 
     async def write(self, outcome: str) -> None:
         """At once, of what takes long."""
-        await record(self._request, self._audit, self._action, self._target, outcome)
+        await record(self._request, self._audit, self._action, self._target, outcome, self.why)
 
 
 def who(request: Call) -> str:

@@ -31,10 +31,14 @@ from dpl_router.telemetry.names import own_names
 from dpl_router.telemetry.sample import PeopleSample
 from dpl_router.telemetry.view import FleetView
 
+STEP = 10
+"""Seconds: a silence is told in steps, or a row would change every second."""
+
 
 class Fleet:
     """Without `cordons` and `locks` there are none but those of nodes.yaml; `mistakes` are those
-    of a nodes file that was refused."""
+    of a nodes file that was refused; `silence` is how long (seconds) what is open at a node has
+    said nothing at a monotonic time, None where that is nothing to speak of."""
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class Fleet:
         cordons: Callable[[str], Sequence[Cordon]] = lambda _: (),
         locks: Callable[[str], Lock | None] = lambda _: None,
         mistakes: Callable[[], Sequence[Mistake]] = lambda: (),
+        silence: Callable[[str, float], float | None] = lambda _, __: None,
     ) -> None:
         self._view = view
         self._core = core
         self._cordons = cordons
         self._locks = locks
         self._mistakes = mistakes
+        self._silence = silence
 
     def status(self) -> list[NodeStatus]:
         """Every node of nodes.yaml, in its order; answers at once with every node dead."""
@@ -130,6 +136,9 @@ class Fleet:
         state, reason = _barred(facts, cordons, lock) or _state(
             facts, unasked, online, circuit, busy, slots or SLOTS
         )
+        silent = self._silence(node.name, now)
+        if silent is not None and state in ("ready", "busy"):
+            reason += f", no word for {silent // STEP * STEP:.0f} s"
         if alone is not None and state in ("ready", "busy"):
             state, reason = "busy", f"busy: it asked to be left alone for {ceil(alone)} s more"
         if state == "offline" and check is not None and check.problem:

@@ -65,6 +65,11 @@ class Locks:
     def on(self, node: str) -> Lock | None:
         return self._locks.get(node)
 
+    def holder(self, node: str) -> str | None:
+        """Which operator locked it."""
+        lock = self.on(node)
+        return lock.by if lock is not None else None
+
     async def take(self, node: str, by: str, why: str, patience: float) -> Lock:
         """Send nothing new there, wait for what runs, then hold the node.
 

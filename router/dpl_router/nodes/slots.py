@@ -79,7 +79,7 @@ class NodeSlots:
         self._room = MOST_SLOTS
         """What the exporter can give us, as far as its answers tell."""
         self._ask_again_at = 0.0
-        self._failing: str | None = None
+        self.failing: DplError | None = None
         """Why the last call gave no answer; None where it gave one."""
         self._task: asyncio.Task[None] | None = None
         self._more = asyncio.Event()
@@ -215,17 +215,17 @@ class NodeSlots:
 
     def _failed(self, error: DplError) -> None:
         """Chats run on without a lease: once for each reason it is said."""
-        if error.message == self._failing:
+        known, self.failing = self.failing, error
+        if known is not None and known.message == error.message:
             return
-        self._failing = error.message
         key = isinstance(error, KeyRefused)
         todo = "set exporter_key or DPL_API_KEY" if key else "see whether the exporter runs"
         log.warning("lease not taken", node=self._node, why=error.message, next=todo)
 
     def _worked(self) -> None:
-        if self._failing is not None:
+        if self.failing is not None:
             log.info("leases work again", node=self._node)
-            self._failing = None
+            self.failing = None
 
     def _count(self, outcome: str, *, renewing: bool) -> None:
         if renewing:

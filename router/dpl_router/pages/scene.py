@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from dpl_router.diagnostics.chain import Health
 from dpl_router.fleet.schemas import NodeStatus, Overview
 from dpl_router.fleet.service import Fleet
 from dpl_router.pages.alert_watch import AlertWatch
@@ -21,8 +22,6 @@ starting as well, and a first scrape and a first rule take an interval each."""
 
 RANK = {"ready": 0, "busy": 0, "cordoned": 1, "locked": 1, "failing": 2, "offline": 3}
 """Ready and busy count alike, or rows would jump with every request."""
-
-Health = Literal["ok", "down", "none", "starting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,6 @@ class Scenery:
         self._dead_man = dead_man
         self._promql = promql
         self._settled = time.monotonic() + settle
-        self._had_facts = False
-        """Of Prometheus, at any time."""
         self._offset = time.time() - time.monotonic()
 
     async def now(self) -> Scene:
@@ -92,16 +89,14 @@ class Scenery:
         models = self._fleet.merged(await sliced(self._fleet.each_served()))
         overview = self._fleet.summed([row.status for row in rows], models)
         starting = not self._view.asked_all()
-        settling = time.monotonic() < self._settled
-        prometheus, alertmanager = self._prometheus(settling), self._alertmanager(settling)
-        watch = self._watch
+        prometheus, alertmanager = self.prometheus(), self.alertmanager()
         return Scene(
             starting=starting,
             overview=overview,
             rows=rows,
             choices=choices(models),
-            alerts=watch.alerts,
-            alerts_at=self._wall(watch.read_at) if watch.problem else None,
+            alerts=self._watch.alerts,
+            alerts_at=self._wall(self._alerts_at(prometheus)),
             prometheus=prometheus,
             alertmanager=alertmanager,
             heartbeat=self._wall(self._dead_man.last),
@@ -122,20 +117,29 @@ class Scenery:
         as_of = self._wall(now - status.age) if old and status.age is not None else None
         return NodeRow(status, alerts.get(status.name, 0), as_of)
 
-    def _prometheus(self, settling: bool) -> Health:
+    def _alerts_at(self, prometheus: Health) -> float | None:
+        """Of when the alerts are, on the monotonic clock; None where they are current. Without
+        Prometheus Alertmanager holds for minutes what it was told last."""
+        if self._watch.problem:
+            return self._watch.read_at
+        return self._view.promql_at if prometheus == "down" else None
+
+    def prometheus(self) -> Health:
         if not self._promql:
             return "none"
         if self._view.mode == "promql":
-            self._had_facts = True
             return "ok"
-        return "starting" if settling and not self._had_facts else "down"
+        return "starting" if self._settling() and self._view.promql_at is None else "down"
 
-    def _alertmanager(self, settling: bool) -> Health:
+    def alertmanager(self) -> Health:
         if not self._watch.configured:
             return "none"
         if self._watch.problem is None:
             return "ok" if self._watch.read_at is not None else "starting"
-        return "starting" if settling and self._watch.read_at is None else "down"
+        return "starting" if self._settling() and self._watch.read_at is None else "down"
+
+    def _settling(self) -> bool:
+        return time.monotonic() < self._settled
 
     def _banners(
         self, overview: Overview, prometheus: Health, alertmanager: Health

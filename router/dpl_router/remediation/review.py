@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -10,6 +11,7 @@ from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.cordons import Cordon
 from dpl_router.remediation.evidence import Active, Health
 from dpl_router.remediation.sight import Sight
+from dpl_router.remediation.withheld import Withheld
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.keys import Identity, Role
 
@@ -34,6 +36,7 @@ class Review:
         sight: Sight,
         metrics: ActionMetrics,
         audit: AuditLog,
+        withheld: Withheld,
         *,
         lasts: float,
         steady: float,
@@ -42,31 +45,45 @@ class Review:
         self._sight = sight
         self._metrics = metrics
         self._audit = audit
+        self._withheld = withheld
         self._lasts = lasts
         self._steady = steady
         self._well_since: dict[Cordon, float] = {}
         """Of the cordon as it stands: one that was renewed meanwhile is another."""
+        self._unknown_since: dict[tuple[str, str], float] = {}
+        """Cordon's key -> since when nothing is known of what it was made for."""
         self._clock = self._clock_ahead()
         self._drained: set[tuple[str, str]] = set()
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._tell_withheld()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
+        await self._look()
+        self._tell_withheld()
+
+    def _tell_withheld(self) -> None:
+        out = self._cordoning.now.nodes() | self._sight.listed()
+        self._metrics.withheld(self._sight.nodes(), self._withheld.nodes() - out)
+
+    async def _look(self) -> None:
         self._follow_clock()
         cordons = self._cordoning.now.by_alerts()
         for gone in self._well_since.keys() - set(cordons):
             del self._well_since[gone]
         if not cordons:
+            self._unknown_since.clear()
             return
         now = self._cordoning.wall()
         if any(cordon.until is None or cordon.until > now + self._lasts for cordon in cordons):
             self._cordoning.change(lambda all_: all_.shorten(now + self._lasts))
         doubtful = any(cordon.resolved or _over(cordon, now) for cordon in cordons)
         active = await self._sight.active() if doubtful else ()
+        self._note_unknown(cordons, active)
         for number, cordon in enumerate(self._cordoning.now.by_alerts(), 1):
             await self._judge(cordon, active, now)
             if not number % BREATH:
@@ -91,17 +108,31 @@ class Review:
             case "unwell" if over:  # also where its alert is silenced: that mends nothing
                 self._cordoning.change(lambda all_: all_.prolong(cordon, now + self._lasts))
             case "unknown" if over:
-                await self._end(
-                    cordon, "lapsed", f"its alert {alert}; nothing is known of the node"
-                )
+                left = self._lasts - self._unknown_for(cordon)
+                if left > 0:  # an exporter that is away for a moment proves nothing
+                    self._cordoning.change(lambda all_: all_.prolong(cordon, now + left))
+                else:
+                    why = f"its alert {alert}; nothing is known of the node"
+                    await self._end(cordon, "lapsed", why)
+
+    def _note_unknown(self, cordons: Sequence[Cordon], active: Active | None) -> None:
+        now = time.monotonic()
+        unknown = {one.key for one in cordons if self._sight.health(one, active) == "unknown"}
+        self._unknown_since = {key: self._unknown_since.get(key, now) for key in unknown}
+
+    def _unknown_for(self, cordon: Cordon) -> float:
+        """Seconds."""
+        now = time.monotonic()
+        return now - self._unknown_since.get(cordon.key, now)
 
     def _clock_ahead(self) -> float:
         return self._cordoning.wall() - time.monotonic()
 
     def _follow_clock(self) -> None:
-        """A clock that is set, or a machine that slept, ends no cordon."""
+        """A clock that is set forward, or a machine that slept, ends no cordon; one that is set
+        back is bounded by `shorten`."""
         before, self._clock = self._clock, self._clock_ahead()
-        if abs(self._clock - before) > CLOCK_STEP:
+        if self._clock - before > CLOCK_STEP:
             self._cordoning.change(lambda all_: all_.shift(self._clock - before))
 
     def _steadily(self, cordon: Cordon, health: Health) -> Health | None:
@@ -123,6 +154,7 @@ class Review:
         for number, (node, cordons) in enumerate(reversed(out.items()), 1):
             against = floor.against(node)
             if against is not None:
+                self._withheld.overruled(cordons)
                 for cordon in cordons:
                     await self._end(cordon, "overruled", against)
             if not number % BREATH:

@@ -19,6 +19,7 @@ from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.cordons import Cordon
 from dpl_router.remediation.payload import MOST_ALERTS, Alert, Payload, read, words
 from dpl_router.remediation.sight import FloorNow, Sight
+from dpl_router.remediation.withheld import Withheld
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.keys import Identity
 from dpl_router.telemetry.alerts import firing_at
@@ -77,6 +78,7 @@ class Remediation:
         self._alertmanager = alertmanager
         self._stop_unanswered = stop_unanswered
         self.lasts = REPEATS * repeat
+        self.withheld = Withheld(self.lasts)
         self._told: dict[tuple[str, str], str] = {}
         """(node, fingerprint) -> what was written down last, so that repeats fill no file; the
         newest last. Of what is true of the whole node the fingerprint is empty."""
@@ -144,6 +146,7 @@ class Remediation:
             return Outcome(mark, words(node), "unknown_node", "nodes.yaml does not name it")
         against, known = floor.against(node), self._cordoning.now.get(node, mark)
         if against is not None:  # the review lifts what stands there
+            self.withheld.refused(node, mark)
             return Outcome(mark, node, "floor", against)
         if known is None and self._cordoning.now.alerts_on(node) >= MOST_ON_NODE:
             return Outcome(mark, node, "ignored", f"{MOST_ON_NODE} alerts cordon it already")
@@ -160,6 +163,7 @@ class Remediation:
             gpu=alert.labels.get("gpu", ""),
             action=cast(AlertAction, alert.labels["action"]),
         )
+        self.withheld.over(node, mark)
         if not self._cordoning.by_alert(cordon):
             return Outcome(mark, node, "renewed", f"by alert {alert.name}")
         self._stop_unanswered(node, f"{node} was cordoned by alert {alert.name}")
@@ -170,6 +174,7 @@ class Remediation:
         node, mark = alert.node, alert.fingerprint
         for key in ((node, mark), (node, "")):
             self._told.pop(key, None)
+        self.withheld.over(node, mark)
         outcome = Outcome(mark, words(node), "resolved", f"alert {alert.name} is over")
         if self._cordoning.change(lambda cordons: cordons.mark_resolved(node, mark)):
             await self._write(caller, "uncordon", outcome, "the node must be well first")

@@ -72,6 +72,10 @@ class Sight:
     def knows(self, node: str) -> bool:
         return any(one.name == node for one in self._view.inventory.nodes)
 
+    def nodes(self) -> frozenset[str]:
+        """Those of nodes.yaml."""
+        return frozenset(one.name for one in self._view.inventory.nodes)
+
     def ready(self) -> bool:
         """Each node was asked once: before that nobody seems to serve."""
         return self._view.asked_all()
@@ -81,9 +85,10 @@ class Sight:
 
     def floor(self) -> FloorNow:
         """Whom alerts may cordon. The nodes are looked at once, here; cordons are followed."""
-        return FloorNow(self._members() if self.ready() else None, self._listed(), self._cordons)
+        return FloorNow(self._members() if self.ready() else None, self.listed(), self._cordons)
 
-    def _listed(self) -> frozenset[str]:
+    def listed(self) -> frozenset[str]:
+        """Whom nodes.yaml cordons."""
         return frozenset(node.name for node in self._view.inventory.nodes if node.cordoned)
 
     def _members(self) -> list[Member]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dpl_router.control import Control
 from dpl_router.errors import DplError
 from dpl_router.stack.lifeline import tied
-from dpl_router.stack.logs import Lines, LogFile, Speak, Wanted, everything
+from dpl_router.stack.logs import LastWords, Lines, LogFile, Speak, Wanted, everything
 
 LOOK = 0.05
 """Seconds between two looks whether a part is ready."""
@@ -58,7 +58,7 @@ class Child:
         self._environment = environment
         self._ready = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
-        self._last = ""
+        self._last = LastWords()
         self._hushed = False
 
     @property
@@ -70,7 +70,7 @@ class Child:
         """Until it is ready. Raises: PartFailed, and nothing of it runs then."""
         if self._life is not None and not self._life.done():
             return
-        self._last = ""
+        self._last = LastWords()
         self._life = asyncio.create_task(self._keep(), name=self.part.name)
         ready = asyncio.create_task(self._ready.wait())
         try:
@@ -84,16 +84,18 @@ class Child:
         if not self._ready.is_set():
             ended = self._life.done()
             await self.stop(signal.SIGKILL, 0.0)
+            self.state = "failed"
             raise PartFailed(self._failure(ended))
 
     def _failure(self, ended: bool) -> str:
         what = "ended at once" if ended else f"was not ready within {self.part.patience:g} s"
-        words = self._last[:400] or "it said nothing"
+        words = str(self._last)[:400] or "it said nothing"
         return f"{self.part.name} {what}: {words} (its log: {self._log.path})"
 
     async def stop(self, how: signal.Signals, grace: float) -> None:
         """Gone when this returns: after `grace` seconds it is killed."""
         if self._life is None:
+            self.state = "stopped"
             return
         self.state = "stopping"
         self._signal(how)
@@ -135,7 +137,7 @@ class Child:
 
     def _end(self) -> str:
         if self.process is None:
-            return self._last
+            return str(self._last)
         code = self.process.returncode
         if code is None or code >= 0:
             return f"ended with exit code {code}"
@@ -158,7 +160,7 @@ class Child:
                 env=self._environment,
             )
         except OSError as error:  # processes, memory or files may be short for a while
-            self._last = f"cannot be started: {error.strerror}"
+            self._last.hear(f"cannot be started: {error.strerror}")
             return False
         watch = asyncio.create_task(self._watch())
         listen = asyncio.create_task(self._listen(process))
@@ -193,7 +195,7 @@ class Child:
     def _hear(self, lines: list[str]) -> None:
         for line in lines:
             self._log.write(line)
-            self._last = line.strip() or self._last
+            self._last.hear(line)
             if self.part.shown(line) and not self._hushed:
                 self._talk(self.part.name, line)
 

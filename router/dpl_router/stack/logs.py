@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +18,11 @@ WARNING = re.compile(r"\blevel=(warn|error)|^\S+ E ", re.IGNORECASE)
 """Prometheus's and Alertmanager's spelling, and llama.cpp's errors (`0.04.329 E srv …`): it warns
 whenever a client hangs up."""
 
+ERROR = re.compile(r'\blevel=error\b.*?\berr=(?:"((?:\\.|[^"\\])*)"|(\S+))', re.IGNORECASE)
+"""What went wrong, in Prometheus's and Alertmanager's spelling."""
+MOST_ERRORS = 3
+"""One failure is told in so many lines: the cause first, the last names neither file nor place."""
+
 Wanted = Callable[[str], bool]
 Speak = Callable[[str, str], None]
 """Takes the name of a part and a line."""
@@ -28,6 +34,24 @@ def everything(_line: str) -> bool:
 
 def warnings(line: str) -> bool:
     return WARNING.search(line) is not None
+
+
+class LastWords:
+    """What a part said last, for who asks why it failed."""
+
+    def __init__(self) -> None:
+        self._line = ""
+        self._errors: deque[str] = deque(maxlen=MOST_ERRORS)
+
+    def hear(self, line: str) -> None:
+        self._line = line.strip() or self._line
+        if found := ERROR.search(line):
+            quoted, bare = found.groups()
+            self._errors.append(bare or re.sub(r"\\(.)", r"\1", quoted or ""))
+
+    def __str__(self) -> str:
+        """Its errors, where it has words for them; else its last line; empty: it said nothing."""
+        return "; ".join(self._errors) or self._line
 
 
 class Talk:

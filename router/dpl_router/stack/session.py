@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,7 +223,7 @@ async def begin(setting: Setting, supervisor: Supervisor, talk: Speak) -> None:
             talk("up", f"node {name} of {setting.sources.nodes_file} does not answer")
     finally:
         await control.close()
-    print("\n".join(table(setting, model)), flush=True)
+    print("\n".join(table(setting, model, supervisor.failed())), flush=True)
 
 
 async def first_model(control: Control) -> str | None:
@@ -250,7 +250,7 @@ async def ask(control: Control, path: str) -> Any:
     return None
 
 
-def table(setting: Setting, model: str | None) -> list[str]:
+def table(setting: Setting, model: str | None, failed: Collection[str] = ()) -> list[str]:
     base = f"http://{setting.addresses.router}"
     needs = "  (needs a key)" if setting.keys_file else ""
     rows = [
@@ -259,10 +259,13 @@ def table(setting: Setting, model: str | None) -> list[str]:
         ("OpenAI API", f"{base}/v1"),
         ("Ollama, Anthropic", base),
     ]
+    down = dict.fromkeys(failed, "  (does not run)")
     if setting.programs.prometheus:
-        rows.append(("Prometheus", f"http://{setting.addresses.prometheus}"))
+        url = f"http://{setting.addresses.prometheus}"
+        rows.append(("Prometheus", url + down.get("prometheus", "")))
     if setting.programs.alertmanager:
-        rows.append(("Alertmanager", f"http://{setting.addresses.alertmanager}"))
+        url = f"http://{setting.addresses.alertmanager}"
+        rows.append(("Alertmanager", url + down.get("alertmanager", "")))
     if setting.mail:
         rows.append(("mail", f"{', '.join(setting.mail.to)} by {setting.mail.server}"))
     rows += [

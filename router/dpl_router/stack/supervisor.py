@@ -57,7 +57,8 @@ class Supervisor:
         except PartFailed as failure:
             if name not in self._optional:
                 return failure
-            self._talk(name, f"{failure.message}; going on without it (dpl stack start {name})")
+            back = f"dpl stack start {name}"
+            self._talk(name, f"{failure.message}; going on without it; once it is mended: {back}")
         return None
 
     async def stop(self, how: signal.Signals) -> None:
@@ -99,6 +100,10 @@ class Supervisor:
         except KeyError:
             known = ", ".join(self._children)
             raise PartUnknown(f"this stack has no part {name!r}; it has {known}") from None
+
+    def failed(self) -> set[str]:
+        """Those that could not be started, and do not run."""
+        return {name for name, child in self._children.items() if child.state == "failed"}
 
     def status(self) -> list[dict[str, Any]]:
         return [

@@ -16,6 +16,7 @@ from dpl_router.metrics import Mode, ViewMetrics
 from dpl_router.scheduling.types import ModelFacts, NodeFacts
 from dpl_router.telemetry.bars import Bars
 from dpl_router.telemetry.identity import Identities, Told, told
+from dpl_router.telemetry.moved import Moved
 from dpl_router.telemetry.names import Names
 from dpl_router.telemetry.reloads import Reloads
 from dpl_router.telemetry.sample import ModelSample, NodeSample, PeopleSample
@@ -71,17 +72,23 @@ class FleetView:
         self._crowded: set[str] = set()
         """Nodes of which it was said that not all their models are known."""
         self._bars = Bars()
+        self._moved = Moved()
         self._identities = Identities()
         self._odd: dict[str, frozenset[str]] | None = {}
         """Model -> nodes with other weights than it stands for; None = to be judged anew."""
         self.mode: Mode = "blind"
+        self.promql_at: float | None = None
+        """When Prometheus told facts last, on the monotonic clock."""
         self.inventory = inventory
         self.names = Names()
         self.reloads = Reloads()
         self._list_all()
 
     def reload(self, inventory: Inventory) -> None:
-        """What is known of a node that stays is kept."""
+        """What is known of a node that stays is kept; not what another machine's exporter said."""
+        for node in self._moved.reload(self.inventory, inventory, time.monotonic()):
+            self._samples.pop(node, None)
+            self._people.pop(node, None)
         self.inventory = inventory
         names = {node.name for node in inventory.nodes}
         for known in (self._samples, self._people, self._checks, self._looks, self._listed):
@@ -105,8 +112,10 @@ class FleetView:
         if mode != self.mode:
             log.info("mode changed", before=self.mode, now=mode)
         self.mode = mode
+        if mode == "promql":
+            self.promql_at = now
         for node, sample in samples.items():
-            if sample.sampled_at is not None:
+            if sample.sampled_at is not None and self._moved.arrived(node, sample.sampled_at):
                 kept = self._some(node, sample.models)
                 sample.models = {name: sample.models[name] for name in kept}
                 self._samples[node] = sample
@@ -119,6 +128,8 @@ class FleetView:
 
     def on_people(self, people: Mapping[str, PeopleSample]) -> None:
         for node, sample in people.items():
+            if self._moved.waits(node):
+                continue
             before = self._people.get(node)
             if sample.cpu is None and before is not None:
                 sample.cpu = _busy_share(before, sample)

@@ -72,6 +72,32 @@ def test_wide_has_more_columns(dpl: Run, nodes: str) -> None:
     assert "87%" in first
 
 
+def test_wide_tells_who_bars_a_node_and_since_when(dpl: Run, router: Scripted) -> None:
+    """A lease of the router's own, under its requests, is no lock."""
+    since = "2026-01-02T03:04:05Z"
+    lock, cordon = {"by": "ann", "since": since}, {"by": "bob", "since": since}
+    barred = [
+        {**NODES[0], "name": "a", "reason": "busy, 3 of 4 places taken"},
+        {**NODES[0], "name": "b", "state": "locked", "reason": "locked by ann: x", "lock": lock},
+        {**NODES[0], "name": "c", "state": "locked", "reason": "locked: x", "exclusive": True},
+        {**NODES[0], "name": "d", "state": "cordoned", "reason": "by bob", "cordons": [cordon]},
+        {**NODES[0], "name": "e", "state": "cordoned", "reason": "by file", "cordons": [{}]},
+    ]
+    router.body = json.dumps(barred).encode()
+    head, *lines = dpl("get", "nodes", "-o", "wide", url=router.url).stdout.splitlines()
+    rows = [columns(line) for line in lines]
+    locked = [row[columns(head).index("LOCKED")].strip() for row in rows]
+
+    assert locked == ["no", "yes", "yes", "no", "no"]
+    assert [row[-1].strip() for row in rows] == [
+        "busy, 3 of 4 places taken",
+        f"locked by ann: x, since {since}",
+        "locked: x",
+        f"by bob, since {since}",
+        "by file",
+    ]
+
+
 def test_data_is_what_the_router_said(dpl: Run, nodes: str) -> None:
     assert json.loads(dpl("get", "nodes", "-o", "json", url=nodes).stdout) == NODES
     assert yaml.safe_load(dpl("get", "nodes", "-o", "yaml", url=nodes).stdout) == NODES

@@ -107,8 +107,16 @@ def test_a_refusal_is_the_routers_words(dpl: Run, router: Scripted, verb: str) -
     [
         (404, "no node has the model 'x'; GET /v1/models lists all", "`dpl get models` lists"),
         (404, "there is no node 'mars'; GET /api/status/all lists them", "`dpl get nodes` lists"),
-        (403, "this needs a key of role operator; yours is user", "--role operator`"),
-        (401, "this needs a key; send it as Authorization: Bearer KEY", "--role operator`"),
+        (
+            403,
+            "this needs a key of role operator; yours is user",
+            "--role operator --keys-file FILE`",
+        ),
+        (
+            401,
+            "this needs a key; send it as Authorization: Bearer KEY",
+            "--role operator --keys-file FILE`",
+        ),
     ],
 )
 def test_a_refusal_has_one_hint_and_it_is_the_right_command(

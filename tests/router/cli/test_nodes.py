@@ -101,6 +101,16 @@ def test_a_lock_names_the_way_out(dpl: Run, router: Scripted) -> None:
     assert router.asked[0][0] == "/api/nodes/gpu-1/lock"
 
 
+def test_a_lock_that_an_exporter_refuses_names_the_key(dpl: Run, router: Scripted) -> None:
+    router.status = 503
+    router.body = b'{"detail": "http://10.0.0.7:8001/lock answered 401", "status": 503}'
+
+    done = dpl("lock", "gpu-1", url=router.url)
+
+    assert done.returncode == 1
+    assert "copy the keys file there, or set exporter_key" in done.stderr
+
+
 def test_unlock_takes_one_node_or_all(dpl: Run, router: Scripted) -> None:
     router.body = b'{"node": "gpu-1", "outcome": "released"}'
     one = dpl("unlock", "gpu-1", url=router.url)
@@ -109,7 +119,9 @@ def test_unlock_takes_one_node_or_all(dpl: Run, router: Scripted) -> None:
     neither, both = dpl("unlock", url=router.url), dpl("unlock", "x", "--all", url=router.url)
 
     assert (one.returncode, one.stderr) == (0, "gpu-1: released\n")
-    assert (every.returncode, every.stderr) == (1, "a: released\nb: refused\n")
+    assert every.returncode == 1
+    assert every.stderr.startswith("a: released\nb: refused; its exporter does not know")
+    assert "set exporter_key\n" in every.stderr
     assert (neither.returncode, both.returncode) == (2, 2)
     assert [path for path, _, _ in router.asked] == ["/api/nodes/gpu-1/unlock", "/api/unlock/all"]
 

@@ -101,6 +101,7 @@ def test_nothing_found_is_no_failure_and_is_said(dpl: Run, router: Scripted) -> 
     assert (done.returncode, done.stdout) == (0, "")
     assert "warning: results may be cut" in done.stderr
     assert "nothing has that name" in done.stderr
+    assert '=~".*dpl_.+"' in done.stderr  # recorded series begin with their labels
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,11 @@ def test_nothing_found_is_no_failure_and_is_said(dpl: Run, router: Scripted) -> 
             {"detail": "no Prometheus is configured; start the router with --prometheus-url"},
             "dpl: no Prometheus is configured; start the router with --prometheus-url "
             "(URL, status 503); `dpl up` starts one beside the router",
+        ),
+        (
+            503,
+            {"detail": "http://127.0.0.1:9090/api/v1/query cannot be reached: refused"},
+            "`dpl stack start prometheus` starts it again",
         ),
         (200, {"status": "success"}, "did not answer as a DPL router does"),
         (200, {"data": {"resultType": "odd", "result": [{}]}}, "did not answer as a DPL router"),

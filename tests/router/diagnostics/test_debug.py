@@ -7,11 +7,21 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
+from dpl_router.diagnostics.chain import Chain, Health
+from dpl_router.diagnostics.checks import Doctor
 from dpl_router.diagnostics.info import without_secrets
+from dpl_router.inventory import types as inventory
+from dpl_router.listing import Listed
+from dpl_router.metrics import RouterMetrics
+from dpl_router.scheduling.core import make_core
+from dpl_router.scheduling.types import Config, Demand, NodeConfig
+from dpl_router.telemetry.view import Check, FleetView
 from tests.fakes.ollama import FakeOllama, Model
-from tests.fakes.openai import FakeOpenAi
+from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import Node, running_router, until
+from tests.fakes.wire import Peer, served
 
 DEAD = "http://127.0.0.1:9"
 
@@ -63,7 +73,7 @@ async def test_every_node_is_in_the_diagnosis_and_a_well_one_is_ok(tmp_path: Pat
 
     assert set(told) == {"well", "dead", "cordoned", "empty", None}
     assert [one["severity"] for one in told["well"]] == ["ok"]
-    assert told["well"][0]["evidence"] == "answers, 1 model can answer at once"
+    assert told["well"][0]["evidence"] == "answers, 1 model loaded"
     assert [one["severity"] for one in told["dead"]] == ["critical", "warning"]
     assert "connecting failed" in told["dead"][0]["evidence"]
     assert f"curl {DEAD}/v1/models" in told["dead"][0]["remedy"]
@@ -166,6 +176,93 @@ async def test_a_dead_node_is_one_finding_that_tells_of_its_circuit(tmp_path: Pa
     assert [one["severity"] for one in found] == ["critical"]
     assert "connecting failed" in found[0]["evidence"]
     assert f"curl {DEAD}/api/tags" in found[0]["remedy"]
+
+
+def doctor(chain: Chain, silent: float | None = None, held: int = 0) -> Doctor:
+    """Of a node `a` with one place and one model, `tiny`, at which a request is open."""
+    metrics = RouterMetrics(CollectorRegistry())
+    node, core = inventory.Node("a", "http://a", slots=1), make_core(Config((NodeConfig("a", 1),)))
+    view = FleetView(inventory.Inventory((node,)), metrics.view)
+    view.on_check("a", Check(True, (Listed("tiny", loaded=True),)))
+    core.on_facts(view.facts(0.0), 0.0)
+    core.on_dispatch("1", Demand("1", "tiny", 10, 0.0), "a", 0.0)
+    for number in range(held):
+        core.on_hold(Demand(f"held-{number}", "tiny", 10, 0.0), "a", 0.0)
+    return Doctor(
+        view,
+        core,
+        lambda: (),
+        lambda _: (),
+        lambda _: None,
+        {},
+        lambda _, __: silent,
+        chain,
+        keys=True,
+        nodes_file=Path("nodes.yaml"),
+    )
+
+
+def chain(prometheus: Health = "ok", alertmanager: Health = "ok", silent: bool = False) -> Chain:
+    return Chain(lambda: prometheus, lambda: alertmanager, lambda: "refused", lambda _: silent)
+
+
+@pytest.mark.parametrize(
+    ("broken", "what", "remedy"),
+    [
+        (chain(prometheus="down"), "Prometheus gives no fresh facts", "dpl stack start prometheus"),
+        (
+            chain(alertmanager="down"),
+            "Alertmanager does not answer",
+            "dpl stack start alertmanager",
+        ),
+        (chain(silent=True), "the alarm chain is silent", "dpl stack status"),
+    ],
+)
+def test_whoever_does_not_watch_any_more_is_found(broken: Chain, what: str, remedy: str) -> None:
+    (finding,) = [one for one in doctor(broken).diagnosis().findings if one.node is None]
+
+    assert finding.severity in ("warning", "critical")
+    assert finding.what.startswith(what)
+    assert finding.remedy.startswith(remedy)
+
+
+def test_what_watches_or_is_not_set_up_is_no_finding() -> None:
+    starting = doctor(chain("starting", "starting")).diagnosis().findings
+    without = doctor(chain("none", "none")).diagnosis().findings
+
+    assert [one.node for one in doctor(chain()).diagnosis().findings] == ["a"]
+    assert [one.node for one in starting] == ["a"]
+    assert [one.evidence for one in without if one.node is None] == ["mode blind"]
+
+
+def test_a_node_that_says_nothing_or_is_full_is_found() -> None:
+    well, hung = doctor(chain()), doctor(chain(), silent=83.2, held=2)
+
+    assert [one.severity for one in well.diagnosis().findings] == ["ok"]
+    assert [(one.severity, one.what) for one in hung.diagnosis().findings] == [
+        ("warning", "no word for 83 s, 1 request open"),
+        ("info", "full, 2 waiting"),
+    ]
+
+
+async def test_an_exporter_that_does_not_know_our_key_is_found(tmp_path: Path) -> None:
+    async def refuse(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+
+    with FakeOpenAi(tokens=["word "] * 40) as node:
+        async with served(refuse) as exporter:
+            nodes: dict[str, Node] = {"a": {"url": node.url, "exporter": exporter}}
+            async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+                node.faults = Faults(token_delay=0.02)
+                body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
+                await client.post("/v1/chat/completions", json=body)
+                told = (await findings(client))["a"]
+
+    (leases,) = [one for one in told if "refuses us leases" in one["what"]]
+    assert leases["evidence"] == f"{exporter}/lock answered 401"
+    assert "set exporter_key" in leases["remedy"]
 
 
 async def test_only_an_operator_is_told(tmp_path: Path) -> None:

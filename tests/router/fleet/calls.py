@@ -50,5 +50,11 @@ def audited(folder: Path) -> list[tuple[str, str, str]]:
     return [(one["action"], one["object"], one["outcome"]) for one in map(json.loads, lines)]
 
 
+def reasons(folder: Path) -> list[tuple[str, str]]:
+    """(action, the operator's own reason), of the lines that have one."""
+    lines = (folder / "data" / "audit.jsonl").read_text().splitlines()
+    return [(one["action"], one["why"]) for one in map(json.loads, lines) if "why" in one]
+
+
 async def names(client: httpx.AsyncClient, *names: str) -> bool:
     return [node["name"] for node in (await client.get("/api/status/all")).json()] == [*names]

@@ -12,7 +12,7 @@ from tests.exporter.process import Running as Exporter
 from tests.exporter.process import running as exporter_of
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import until, write_nodes
-from tests.router.fleet.calls import LONG, names, served_by, status, streaming, two
+from tests.router.fleet.calls import BODY, LONG, names, reasons, served_by, status, streaming, two
 
 
 @contextmanager
@@ -39,6 +39,8 @@ async def test_a_lock_holds_the_whole_node_until_it_is_let_go_of(tmp_path: Path)
             await asyncio.sleep(1.5)
             locked = await client.post("/api/nodes/a/lock", json={"reason": "bench"})
             shown, served = await status(client), await served_by(client)
+            await client.post("/api/nodes/b/cordon")
+            refused = await client.post("/v1/chat/completions", json=BODY)
             await asyncio.sleep(2.5)
             held = holders(exporter)
             twice = await client.post("/api/nodes/a/lock")
@@ -50,6 +52,9 @@ async def test_a_lock_holds_the_whole_node_until_it_is_let_go_of(tmp_path: Path)
     assert locked.status_code == 200
     assert (shown["state"], shown["reason"]) == ("locked", "locked by local: bench")
     assert served == {"b"}
+    assert "a: locked by local, b: cordoned" in refused.json()["error"]["message"]
+    assert refused.headers["retry-after"] == "30"
+    assert ("lock", "bench") in reasons(tmp_path)
     assert [exclusive for _, exclusive in held] == [True]
     assert held[0][0].endswith(":lock:local")
     assert twice.status_code == 409

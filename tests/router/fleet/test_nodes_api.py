@@ -8,7 +8,17 @@ import pytest
 
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import until, write_nodes
-from tests.router.fleet.calls import BODY, LONG, audited, names, served_by, status, streaming, two
+from tests.router.fleet.calls import (
+    BODY,
+    LONG,
+    audited,
+    names,
+    reasons,
+    served_by,
+    status,
+    streaming,
+    two,
+)
 
 
 async def test_a_cordoned_node_gets_nothing_new_until_it_is_uncordoned(tmp_path: Path) -> None:
@@ -31,10 +41,24 @@ async def test_a_cordoned_node_gets_nothing_new_until_it_is_uncordoned(tmp_path:
     assert (back.json()["lifted"], back.json()["state"]) == (1, "ready")
     assert after == {"a"}
     assert audited(tmp_path) == [
-        ("cordon", "a", "new fan"),
+        ("cordon", "a", "ok"),
         ("uncordon", "a", "ok"),
         ("cordon", "b", "ok"),
     ]
+    assert reasons(tmp_path) == [("cordon", "new fan")]
+
+
+async def test_whom_a_cordon_keeps_away_is_told_so_and_to_come_back_later(tmp_path: Path) -> None:
+    """Each second is no time to ask again: people lift it."""
+    with FakeOpenAi() as a, FakeOpenAi() as b:
+        async with two(tmp_path, a, b) as (client, _):
+            await client.post("/api/nodes/a/cordon")
+            await client.post("/api/nodes/b/cordon")
+            refused = await client.post("/v1/chat/completions", json=BODY)
+
+    assert refused.status_code == 503
+    assert "a: cordoned, b: cordoned" in refused.json()["error"]["message"]
+    assert refused.headers["retry-after"] == "30"
 
 
 async def test_a_running_answer_outlives_the_cordon(tmp_path: Path) -> None:
@@ -166,7 +190,7 @@ async def test_a_drain_is_written_down_when_it_begins_and_when_it_ends(tmp_path:
             async with streaming(client) as pieces:
                 wish = {"reason": "new fan"}
                 draining = asyncio.create_task(client.post("/api/nodes/a/drain", json=wish))
-                await until(lambda: ("drain", "a", "begun: new fan") in audited(tmp_path))
+                await until(lambda: ("drain", "a", "begun") in audited(tmp_path))
                 begun = not draining.done()
                 async for _piece in pieces:
                     pass
@@ -174,6 +198,7 @@ async def test_a_drain_is_written_down_when_it_begins_and_when_it_ends(tmp_path:
 
     assert begun
     assert audited(tmp_path)[-1] == ("drain", "a", "0 still run, 0 cut")
+    assert reasons(tmp_path) == [("drain", "new fan")] * 2
 
 
 async def _cordoned(client: httpx.AsyncClient) -> bool:

@@ -38,6 +38,7 @@ class Stage:
     promql: bool = False
     watch: AlertWatch = field(default_factory=lambda: AlertWatch(None))
     settle: float = 0.0
+    silence: float | None = None
 
     def __post_init__(self) -> None:
         metrics = RouterMetrics(CollectorRegistry())
@@ -49,7 +50,13 @@ class Stage:
         self.dead_man = DeadMan(metrics.view, awaited=self.watch.configured)
         self.cordons = Cordons()
         self.lock: Lock | None = None
-        fleet = Fleet(self.view, core, self.cordons.on, lambda _: self.lock)
+        fleet = Fleet(
+            self.view,
+            core,
+            self.cordons.on,
+            lambda _: self.lock,
+            silence=lambda _, __: self.silence,
+        )
         scenery = Scenery(
             fleet, self.view, self.watch, self.dead_man, promql=self.promql, settle=self.settle
         )
@@ -132,6 +139,59 @@ def test_the_headline_counts_ready_nodes() -> None:
     assert "All 3 nodes are ready" in all_three
     assert "No node is ready" in none
     assert "The node is ready" in one
+
+
+def test_critical_alerts_are_in_the_headline_which_is_not_green_then() -> None:
+    """A node that hangs answers its checks: "ready" alone would say that all is well."""
+    stage = Stage().checked("tiny").alerting(an_alert(), an_alert(silenced=True))
+    two = Stage(names=("a",)).checked("tiny").alerting(an_alert(), an_alert())
+    lesser = msgspec.structs.replace(an_alert(), severity="warning")
+    warned = Stage().checked("tiny").alerting(lesser, an_alert(silenced=True))
+    partly = Stage().checked("tiny").alerting(an_alert())
+    partly.view.on_check("b", Check(False, (), "gone"))
+    headline = stage.since("overview", 0)["headline"]
+
+    assert "<span>Both nodes answer their checks · 1 critical alert</span>" in headline
+    assert "is-bad" in headline
+    assert "is-ready" not in headline
+    assert "The node answers its checks · 2 critical alerts" in two.page("overview")
+    assert "<span>Both nodes are ready</span>" in warned.page("overview")
+    assert "<span>1 of 2 nodes ready · 1 critical alert</span>" in partly.page("overview")
+
+
+def test_without_prometheus_the_alerts_are_of_when_it_told_last() -> None:
+    stage = Stage(promql=True).checked("tiny").sampled("promql").alerting(an_alert())
+    fresh = stage.since("overview", 0)["alerts"]
+    gone = Stage(promql=True).checked("tiny").sampled("promql").sampled("direct")
+    old = gone.alerting(an_alert()).since("overview", 0)["alerts"]
+
+    assert "as of" not in fresh
+    assert "stale" not in fresh
+    assert "as of <time" in old
+    assert 'class="stale"' in old
+
+
+def test_that_there_are_no_alerts_is_said_only_where_that_is_known() -> None:
+    def alerts(stage: Stage) -> str:
+        return stage.checked("tiny").since("overview", 0)["alerts"]
+
+    known = alerts(Stage(promql=True).sampled("promql").alerting())
+    no_prometheus = alerts(Stage(promql=True).sampled("direct").alerting())
+    no_alertmanager = alerts(Stage().alerting(problem="connection refused"))
+
+    assert "No alerts" in known
+    for unknown in (no_prometheus, no_alertmanager):
+        assert "Not known" in unknown
+        assert "No alerts" not in unknown
+        assert "is-ok" not in unknown
+
+
+def test_a_silence_is_told_with_the_state_in_steps() -> None:
+    stage = Stage(names=("a",), silence=83.2).checked("tiny")
+    later = Stage(names=("a",), silence=85.9).checked("tiny")
+
+    assert '<p class="sub">no word for 80 s</p>' in stage.since("overview", 0)["nodes"]
+    assert stage.since("overview", 0)["nodes"] == later.since("overview", 0)["nodes"]
 
 
 def test_names_and_words_of_strangers_are_text_and_never_markup() -> None:

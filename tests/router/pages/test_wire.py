@@ -12,9 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 import yaml
 
 from dpl_router.pages.assets import FOLDER
+from dpl_router.pages.board import KEEP_SECONDS
 from dpl_router.pages.live import MOST_VIEWERS
 from dpl_router.pages.scene import SETTLE_SECONDS
 from tests.fakes.openai import FakeOpenAi
@@ -206,6 +208,28 @@ async def test_a_viewer_who_leaves_makes_room(tmp_path: Path) -> None:
             await until(lambda: viewers(router) == 0, 5)
 
     assert looking == 1
+
+
+async def test_viewers_who_leave_while_they_are_told_are_no_failure_of_ours(tmp_path: Path) -> None:
+    """They come while a page is made for the first of them, and nobody is there to read it."""
+    async with running_router({"a": "http://127.0.0.1:9"}, folder=tmp_path) as router:
+        host = router.url.removeprefix("http://")
+        request = f"GET /events HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+
+        async def glance() -> None:
+            _, writer = await asyncio.open_connection(*host.split(":"))
+            writer.write(request)
+            await asyncio.sleep(0)
+            writer.close()
+            await writer.wait_closed()
+
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(3):
+                await asyncio.gather(*(glance() for _ in range(20)))
+                await asyncio.sleep(KEEP_SECONDS)
+            await until(lambda: viewers(router) == 0, 5)
+
+    assert [line for line in logs if line["log_level"] == "error"] == []
 
 
 async def test_one_viewer_too_many_is_told_to_come_later(tmp_path: Path) -> None:

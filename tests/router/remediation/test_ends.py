@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client import CollectorRegistry
 
 from dpl_router.control import Control
@@ -16,11 +17,13 @@ from dpl_router.nodes.cordoning import Cordoning
 from dpl_router.nodes.cordons import Cordon
 from dpl_router.remediation.review import Review
 from dpl_router.remediation.sight import Sight
+from dpl_router.remediation.withheld import Withheld
 from dpl_router.scheduling.core import make_core
 from dpl_router.scheduling.types import Config
 from dpl_router.security.audit import AuditLog
 from dpl_router.telemetry.view import FleetView
 from tests.fakes.openai import FakeOpenAi, Faults
+from tests.fakes.router import Node as Entry
 from tests.fakes.router import running_router, until
 from tests.router.pages.stage import answering, exposition
 from tests.router.remediation.calls import CHAT, Floor, alert, call, fleet
@@ -49,6 +52,26 @@ async def test_a_silence_does_not_give_a_broken_node_back(tmp_path: Path) -> Non
     assert silenced["cordoned"]
     assert not silenced["cordons"][0]["resolved"]
     assert lapsed == 1
+
+
+async def test_an_exporter_that_is_away_for_a_moment_gives_no_broken_node_back(
+    tmp_path: Path,
+) -> None:
+    """It restarts with its machine, while the alert is silenced."""
+    async with fleet(tmp_path, "a", "b", alert_repeat=0.8) as floor:
+        floor.pages["a"] = NO_GPU
+        await floor.webhook(alert("a"))
+        kept = []
+        for _ in range(3):  # one of these falls on the cordon's end
+            floor.pages["a"] = "{"
+            await asyncio.sleep(1.3)
+            kept.append(await only(floor, "a"))
+            floor.pages["a"] = NO_GPU
+            await asyncio.sleep(0.9)
+        floor.pages["a"] = "{"
+        await until(lambda: only(floor), seconds=15)
+
+    assert kept == [True] * 3
 
 
 async def test_a_node_that_was_well_before_its_alert_came_back_is_not_believed_for_that(
@@ -119,7 +142,7 @@ async def test_an_alert_that_the_floor_refuses_now_gives_its_node_back(tmp_path:
 class Watched:
     """One node of which nothing is known, cordoned by an alert; `wall` may be set."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lasts: float = LASTS) -> None:
         self.ahead = 0.0
         metrics = RouterMetrics(CollectorRegistry())
         view = FleetView(Inventory((Node("a", "http://h"),)), metrics.view)
@@ -130,12 +153,18 @@ class Watched:
             Sight(view, make_core(Config(())), self.cordoning.now, None),
             metrics.alerting,
             AuditLog(folder / "audit.jsonl", self.wall),
-            lasts=LASTS,
+            Withheld(lasts),
+            lasts=lasts,
             steady=0.0,
         )
+        self.lasts = lasts
+        self.repeat()
+
+    def repeat(self) -> None:
+        """The alert comes, or comes again."""
         now = self.wall()
         self.cordoning.by_alert(
-            Cordon("a", "alert", "X", since=now, until=now + LASTS, fingerprint="f1")
+            Cordon("a", "alert", "X", since=now, until=now + self.lasts, fingerprint="f1")
         )
 
     def wall(self) -> float:
@@ -159,12 +188,24 @@ async def test_a_clock_that_is_set_neither_ends_nor_prolongs_a_cordon(tmp_path: 
     assert max(left) <= LASTS
 
 
-async def test_without_facts_a_cordon_ends_at_its_time(tmp_path: Path) -> None:
+async def test_a_clock_that_is_set_back_before_a_repeat_does_not_undo_it(tmp_path: Path) -> None:
     watched = Watched(tmp_path)
-    (cordon,) = watched.cordoning.now.by_alerts()
-    watched.cordoning.change(lambda cordons: cordons.prolong(cordon, watched.wall()))
+    await watched.review.look()
+    watched.ahead -= 3600
+    watched.repeat()
     await watched.review.look()
 
+    assert LASTS - 60 < watched.left() <= LASTS
+
+
+async def test_without_facts_a_cordon_ends_at_its_time(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, lasts=0.3)
+    await watched.review.look()
+    before = watched.cordoning.now.nodes()
+    await asyncio.sleep(0.35)
+    await watched.review.look()
+
+    assert before == {"a"}
     assert watched.cordoning.now.nodes() == frozenset()
 
 
@@ -201,7 +242,7 @@ async def test_what_waits_for_its_first_word_goes_elsewhere_when_an_alert_takes_
     with FakeOpenAi() as a, FakeOpenAi() as b:
         nodes = {"a": a.url, "b": b.url}
         async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
-            waiting = await _on_a(client, a, Faults(hang="before_head"))
+            waiting = await _on_a(client, a, Faults(hang="before_head"), stream=True)
             told = await client.post("/alertmanager/webhook", json=call(alert("a")))
             answer = await asyncio.wait_for(waiting, 10)
             circuit = await router.metric('dpl_router_circuit_state{node="a"}')
@@ -210,6 +251,29 @@ async def test_what_waits_for_its_first_word_goes_elsewhere_when_an_alert_takes_
     assert answer.status_code == 200
     assert answer.headers["x-dpl-node"] == "b"
     assert circuit == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["openai", "llamacpp"])
+async def test_what_may_have_begun_ends_where_it_is_when_an_alert_takes_the_node_out(
+    tmp_path: Path, kind: str, stream: bool
+) -> None:
+    """Of a plain answer nothing is heard while it is written."""
+    with FakeOpenAi(tokens=["word "] * 12) as a, FakeOpenAi() as b:
+        nodes: dict[str, Entry] = {
+            name: {"url": one.url, "kind": kind} for name, one in (("a", a), ("b", b))
+        }
+        async with running_router(nodes, folder=tmp_path) as router, router.client() as client:
+            writing = await _on_a(client, a, Faults(token_delay=0.1), stream=stream)
+            await asyncio.sleep(0.5)
+            told = await client.post("/alertmanager/webhook", json=call(alert("a")))
+            answer = await asyncio.wait_for(writing, 10)
+
+    assert told.json()["outcomes"][0]["outcome"] == "cordoned"
+    assert answer.headers["x-dpl-node"] == "a"
+    assert answer.text.count("word ") == 12
+    assert "error" not in answer.text
+    assert b.chats == []
 
 
 async def test_what_waits_for_its_first_word_stays_where_an_operator_cordons_the_node(
@@ -226,12 +290,12 @@ async def test_what_waits_for_its_first_word_stays_where_an_operator_cordons_the
 
 
 async def _on_a(
-    client: httpx.AsyncClient, a: FakeOpenAi, faults: Faults
+    client: httpx.AsyncClient, a: FakeOpenAi, faults: Faults, **fields: object
 ) -> asyncio.Task[httpx.Response]:
     """A chat that waits on node a, with both nodes free to answer."""
     await client.post("/api/nodes/b/cordon")
     a.faults = faults
-    waiting = asyncio.create_task(client.post("/v1/chat/completions", json=CHAT))
+    waiting = asyncio.create_task(client.post("/v1/chat/completions", json={**CHAT, **fields}))
     await until(lambda: a.chats)
     await client.post("/api/nodes/b/uncordon")
     return waiting

@@ -50,6 +50,33 @@ async def test_a_part_that_fails_at_once_is_told_with_its_last_words(child_of: C
     assert child.pid is None
 
 
+async def test_the_error_of_a_part_is_told_with_those_that_led_to_it(child_of: ChildOf) -> None:
+    """The last line of Prometheus names neither the file nor the place in it."""
+    child = child_of(fake_part("prometheus", "--fail", "--complain"))
+
+    with pytest.raises(PartFailed) as failed:
+        await child.start()
+
+    assert failed.value.message.startswith(
+        'prometheus ended at once: /x/bad.yml: 5:11: group "x"; error loading rules; error loading '
+        'config from "/x/prometheus.yml": one or more errors occurred (its log:'
+    )
+
+
+async def test_a_part_that_failed_is_told_apart_from_one_that_was_stopped(
+    child_of: ChildOf,
+) -> None:
+    child = child_of(fake_part("prometheus", "--fail"))
+    with pytest.raises(PartFailed):
+        await child.start()
+    failed = child.state
+
+    await child.stop(signal.SIGTERM, 1.0)
+
+    assert failed == "failed"
+    assert child.state == "stopped"
+
+
 async def test_a_program_that_does_not_exist_is_told(child_of: ChildOf) -> None:
     part = replace(fake_part("llm"), command=("no-such-program-here",))
 

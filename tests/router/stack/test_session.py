@@ -60,6 +60,14 @@ def test_links_of_prometheus_and_alertmanager_lead_to_where_they_listen(tmp_path
     assert "--web.external-url=http://127.0.0.1:9093" in commands["alertmanager"]
 
 
+def test_a_part_that_did_not_start_is_marked_in_the_table(tmp_path: Path) -> None:
+    programs = Programs(Path("prometheus"), None, Path("alertmanager"), None)
+    rows = table(replace(setting(tmp_path), programs=programs), None, {"prometheus"})
+
+    assert "  Prometheus         http://127.0.0.1:9090  (does not run)" in rows
+    assert "  Alertmanager       http://127.0.0.1:9093" in rows
+
+
 def test_with_keys_the_table_marks_the_pages_that_a_plain_browser_cannot_open(
     tmp_path: Path,
 ) -> None:

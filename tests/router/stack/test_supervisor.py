@@ -98,9 +98,13 @@ async def test_without_prometheus_the_others_go_on(child_of: ChildOf, heard: Hea
         "llm": "ready",
         "exporter": "ready",
         "router": "ready",
-        "prometheus": "stopped",
+        "prometheus": "failed",
     }
-    assert any("going on without it" in line for line in heard.lines)
+    assert supervisor.failed() == {"prometheus"}
+    assert any(
+        "going on without it; once it is mended: dpl stack start prometheus" in line
+        for line in heard.lines
+    )
 
 
 async def test_one_part_can_be_stopped_and_started(child_of: ChildOf, heard: Heard) -> None:

@@ -1,6 +1,8 @@
 """What the view makes of nodes about which nobody told it something."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -216,6 +218,37 @@ def test_a_reload_of_nodes_yaml_changes_names_at_once() -> None:
     )
 
     assert view.names.at("a", "ours") == ("own", 512)
+
+
+def test_what_a_node_was_told_of_by_another_exporter_is_forgotten_when_that_changes() -> None:
+    """Prometheus goes on telling of the old address until it has read the list anew."""
+    old = Node("a", "http://h", exporter="http://h:1")
+    other = Node("b", "http://h", exporter="http://h:3")
+    view = FleetView(Inventory((old, other)), RouterMetrics(CollectorRegistry()).view)
+
+    def tell(at: float, name: str) -> None:
+        sample = NodeSample(sampled_at=at, up=True, memory_free=5)
+        sample.model(name).loaded = True
+        for node in ("a", "b"):
+            view.on_samples("promql", {node: sample}, at)
+            view.on_people({node: PeopleSample(memory=0.9)})
+
+    began = time.monotonic()
+    tell(began, "old")
+    before = view.people("a")
+    view.reload(Inventory((replace(old, exporter="http://h:2"), other)))
+    tell(time.monotonic() + 5.0, "old")
+    moved, stayed = view.facts_of(view.inventory.nodes, began + 5.0)
+    unknown = view.people("a")
+    tell(time.monotonic() + 20.0, "new")
+    tell(time.monotonic() + 20.0, "new")
+    arrived = view.facts(began + 20.0)[0]
+
+    assert before is not None
+    assert (dict(moved.models), moved.memory_free, moved.up, unknown) == ({}, None, None, None)
+    assert stayed.up
+    assert list(arrived.models) == ["new"]
+    assert view.people("a") is not None
 
 
 def ineligible(view: FleetView, at: float) -> None:

@@ -1,6 +1,12 @@
 // One question to the router, and its answer as it comes.
 
-export class Refused extends Error {}
+// `status` is that of HTTP, where the router answered at all.
+export class Refused extends Error {
+  constructor(words, status) {
+    super(words);
+    this.status = status;
+  }
+}
 
 // Yields {node, reason, queued: ms}, {model}, {text}, {thinking}, {usage}; ends after [DONE].
 // Throws Refused (the words are for people), or AbortError where `signal` stopped it.
@@ -30,7 +36,7 @@ async function send(body, signal) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The router does not answer. Is it running?");
   }
-  if (!response.ok) throw new Refused(await refusal(response));
+  if (!response.ok) throw new Refused(await refusal(response), response.status);
   return response;
 }
 

@@ -40,7 +40,10 @@ async function answer() {
     await follow(body, message, turn, voice);
   } catch (error) {
     if (error.name === "AbortError") message.stopped = true;
-    else if (error instanceof Refused) message.error = error.message;
+    else if (error instanceof Refused) {
+      message.error = error.message;
+      message.refused = error.status;
+    }
     else message.error = "The answer could not be read: " + error.message;
   } finally {
     stopper = null;

@@ -7,6 +7,7 @@ const AGAIN_AFTER = 3_000;
 const page = document.body.dataset.page;
 let skew = Number(document.body.dataset.now) * 1000 - Date.now();
 let heardAt = Date.now();
+let signedOut = false;
 
 function now() {
   return Date.now() + skew;
@@ -72,6 +73,7 @@ function listen() {
   source.onmessage = (event) => {
     const told = JSON.parse(event.data);
     heardAt = Date.now();
+    signedOut = false;
     skew = told.now * 1000 - heardAt;
     for (const [id, html] of Object.entries(told.pieces)) patch(id, html);
     showTitle();
@@ -81,7 +83,19 @@ function listen() {
     // A refused stream stays closed; a broken one comes back by itself.
     if (source.readyState !== EventSource.CLOSED) return;
     setTimeout(listen, AGAIN_AFTER);
+    lookWhy();
   };
+}
+
+// Of a refusal the stream tells no status.
+async function lookWhy() {
+  try {
+    const answer = await fetch("/events", { method: "HEAD", cache: "no-store" });
+    signedOut = answer.status === 401;
+  } catch {
+    signedOut = false;
+  }
+  showLost();
 }
 
 function showTitle() {
@@ -92,12 +106,20 @@ function showTitle() {
 
 function showLost() {
   const silent = Date.now() - heardAt;
-  const lost = silent > LOST_AFTER;
+  const lost = signedOut || silent > LOST_AFTER;
   const line = document.getElementById("lost");
   document.body.classList.toggle("is-lost", lost);
   line.hidden = !lost;
   if (!lost) {
     line.textContent = "";
+    return;
+  }
+  if (signedOut) {
+    if (line.querySelector("a")) return;
+    const link = document.createElement("a");
+    link.href = "/login?next=" + encodeURIComponent(location.pathname);
+    link.textContent = "Sign in";
+    line.replaceChildren("This browser is signed out, or its key has ended. ", link, " to go on.");
     return;
   }
   const last = new Date(heardAt).toLocaleTimeString();
@@ -148,6 +170,11 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     document.getElementById("say").focus();
   }
+});
+
+// Back after "Sign out" shows the page as it was left: whether it may be seen, the router says.
+addEventListener("pageshow", (event) => {
+  if (event.persisted && document.querySelector('form[action="/logout"]')) location.reload();
 });
 
 setInterval(() => {

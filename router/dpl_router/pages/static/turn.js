@@ -12,6 +12,7 @@ const REASONS = {
   preempted: "made room for you",
 };
 const REDRAW = 60;
+const KEY = [401, 403];
 
 function element(name, className, ...inside) {
   const made = document.createElement(name);
@@ -58,7 +59,9 @@ export class AnswerTurn {
     clearTimeout(this.timer);
     this.timer = null;
     const message = this.message;
-    this.head.replaceChildren(...headline(message));
+    const head = headline(message);
+    this.head.replaceChildren(...head);
+    this.head.hidden = !head.length;
     this.thinking.hidden = !message.thinking;
     this.thinking.lastElementChild.textContent = message.thinking ?? "";
     show(this.text, message.content);
@@ -69,21 +72,31 @@ export class AnswerTurn {
   ending() {
     const parts = [];
     if (this.message.error) {
-      const again = element("button", "quiet", "Try again");
-      again.type = "button";
-      again.addEventListener("click", () => this.retry(this));
       const said = element("p", "", this.message.error);
-      parts.push(element("div", "problem", said, again));
+      parts.push(element("div", "problem", said, this.wayOut()));
       parts[0].setAttribute("role", "alert");
     }
     const speed = speedLine(this.message);
     if (speed) parts.push(element("p", "sub speed", speed));
     return parts;
   }
+
+  // The same key is refused again.
+  wayOut() {
+    if (KEY.includes(this.message.refused)) {
+      const link = element("a", "", "Sign in with another key");
+      link.href = "/login?next=/chat";
+      return link;
+    }
+    const again = element("button", "quiet", "Try again");
+    again.type = "button";
+    again.addEventListener("click", () => this.retry(this));
+    return again;
+  }
 }
 
 function headline(message) {
-  if (!message.node) return ["Looking for a node"];
+  if (!message.node) return message.ended ? [] : ["Looking for a node"];
   const rest = [];
   if (message.model) rest.push(message.model);
   if (message.reason) rest.push("chosen: " + (REASONS[message.reason] ?? message.reason));
