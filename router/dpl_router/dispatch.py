@@ -323,9 +323,9 @@ class Dispatcher:
         self._metrics.node(attempt.node.name).last_event.value = time.time()
         self._core.on_token(attempt.id, attempt.tokens, attempt.last_at)
 
-    def stop_unanswered(self, node: str, why: str) -> None:
-        """Attempts without a first word go elsewhere; what may have begun there goes on."""
-        now = time.monotonic()
+    def stop_unanswered(self, node: str, why: str, now: float | None = None) -> None:
+        """Attempts without a first word go elsewhere; what may have begun by `now` goes on."""
+        now = time.monotonic() if now is None else now
         for attempt in tuple(self.running):
             if attempt.node.name == node and attempt.waits(now):
                 attempt.stream.abort(LeaseLost(why))

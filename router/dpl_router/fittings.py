@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
@@ -120,7 +121,7 @@ class Fittings:
         self._core.on_exclusive(node, now + seconds, now)
         if self.dispatcher is not None:
             why = f"{node} is held exclusively by somebody else"
-            self.dispatcher.stop_unanswered(node, why)
+            self.dispatcher.stop_unanswered(node, why, inf)  # the node is theirs at once
 
     # What operators and alerts say.
 
