@@ -1,106 +1,20 @@
-"""What the overview says of the fleet, and what it sends of it when something changes."""
+"""What the overview says of the fleet."""
 
-import asyncio
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
-from dpl_router.fleet.service import Fleet
-from dpl_router.inventory.types import Inventory, Node
 from dpl_router.listing import Listed
-from dpl_router.metrics import Mode, RouterMetrics
-from dpl_router.nodes.cordons import Cordon, Cordons
+from dpl_router.nodes.cordons import Cordon
 from dpl_router.nodes.locks import Lock
-from dpl_router.pages.alert_watch import AlertWatch
-from dpl_router.pages.board import KEEP_SECONDS, Board, Page
-from dpl_router.pages.engine import make_engine
-from dpl_router.pages.scene import Scenery
-from dpl_router.pages.words import state_words
-from dpl_router.remediation.dead_man import SILENCE_SECONDS, DeadMan
-from dpl_router.scheduling.core import make_core
-from dpl_router.scheduling.types import Config, NodeConfig
-from dpl_router.telemetry.alerts import Alert
-from dpl_router.telemetry.sample import NodeSample, PeopleSample
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.pages.board import KEEP_SECONDS
+from dpl_router.remediation.dead_man import SILENCE_SECONDS
+from dpl_router.telemetry.sample import PeopleSample
+from dpl_router.telemetry.view import Check
+from tests.router.pages.board_stage import Stage, an_alert
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}</script>"
-
-
-@dataclass
-class Stage:
-    """A board over a fleet that the test makes up."""
-
-    names: Sequence[str] = ("a", "b")
-    promql: bool = False
-    watch: AlertWatch = field(default_factory=lambda: AlertWatch(None))
-    settle: float = 0.0
-    silence: float | None = None
-
-    def __post_init__(self) -> None:
-        metrics = RouterMetrics(CollectorRegistry())
-        nodes = tuple(
-            Node(name, f"http://{name}", exporter=f"http://{name}:8001") for name in self.names
-        )
-        core = make_core(Config(tuple(NodeConfig(name) for name in self.names)))
-        self.view = FleetView(Inventory(nodes), metrics.view)
-        self.dead_man = DeadMan(metrics.view, awaited=self.watch.configured)
-        self.cordons = Cordons()
-        self.lock: Lock | None = None
-        fleet = Fleet(
-            self.view,
-            core,
-            self.cordons.on,
-            lambda _: self.lock,
-            silence=lambda _, __: self.silence,
-        )
-        scenery = Scenery(
-            fleet, self.view, self.watch, self.dead_man, promql=self.promql, settle=self.settle
-        )
-        engine = make_engine()
-        self.rendered: list[str] = []
-        """The reason of each row that was rendered."""
-
-        def counted(reason: str) -> tuple[str, str]:
-            self.rendered.append(reason)
-            return state_words(reason)
-
-        engine.filters["state_words"] = counted
-        self.board = Board(scenery, engine)
-
-    def page(self, name: Page) -> str:
-        return asyncio.run(self.board.page(name))
-
-    def since(self, name: Page, seen: int) -> dict[str, str]:
-        return asyncio.run(self.board.since(name, seen))
-
-    def checked(self, *models: str, ok: bool = True) -> "Stage":
-        for name in self.names:
-            self.view.on_check(
-                name, Check(ok, tuple(map(Listed, models)), None if ok else "no answer")
-            )
-        return self
-
-    def sampled(self, mode: Mode, ago: float = 0.0, **people: float | int) -> "Stage":
-        now = time.monotonic()
-        self.view.on_samples(
-            mode, {name: NodeSample(sampled_at=now - ago, up=True) for name in self.names}, now
-        )
-        self.view.on_people({name: PeopleSample(**people) for name in self.names})  # type: ignore[arg-type]
-        return self
-
-    def alerting(self, *alerts: Alert, problem: str | None = None) -> "Stage":
-        self.watch.configured = True
-        self.watch.alerts, self.watch.read_at = alerts, time.monotonic()
-        self.watch.problem = problem
-        return self
-
-
-def an_alert(summary: str = "it is down", node: str | None = "a", silenced: bool = False) -> Alert:
-    return Alert("DplNodeDown", "critical", summary, "", node, "2026-01-02T03:04:05Z", silenced)
 
 
 def test_an_alert_names_what_to_do_where_its_rule_does() -> None:
@@ -328,108 +242,6 @@ def test_a_model_that_means_other_weights_there_is_told_as_left_out() -> None:
     rows = stage.since("overview", 0)["nodes"]
 
     assert rows.count("left out: other weights than elsewhere") == 1
-
-
-def later(stage: Stage, page: str = "overview") -> dict[str, str]:
-    """What changed since the last look, once the board renders anew."""
-    seen = stage.board.version
-    time.sleep(KEEP_SECONDS + 0.05)
-    return stage.since("chat" if page == "chat" else "overview", seen)
-
-
-def test_only_the_row_that_changed_is_sent() -> None:
-    stage = Stage().checked("tiny").sampled("promql", load=0.1)
-    stage.since("overview", 0)
-    stage.view.on_people({"b": PeopleSample(load=0.9)})
-
-    assert list(later(stage)) == ["headline", "node-b"]
-
-
-def test_only_the_row_that_changed_is_rendered() -> None:
-    """An age alone, which grows with each look, is no change."""
-    stage = Stage(names=("a", "b", "c")).checked("tiny").sampled("promql", load=0.1)
-    stage.since("overview", 0)
-    first = len(stage.rendered)
-    stage.view.on_check("b", Check(False, (), "gone"))
-    later(stage)
-
-    assert first == 3
-    assert stage.rendered[first:] == ["offline: gone"]
-
-
-async def test_a_large_fleets_page_leaves_the_loop_to_others_meanwhile() -> None:
-    """Every open stream waits for it, as long as a page is open anywhere."""
-    names = [f"node-{number}" for number in range(400)]
-    stage = Stage(names=names).checked("a", "b", "c").sampled("promql", load=0.1)
-    turns = 0
-
-    async def stream() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    other = asyncio.create_task(stream())
-    pieces = await asyncio.gather(*(stage.board.since("overview", 0) for _ in range(3)))
-    other.cancel()
-
-    assert len(stage.rendered) == len(names)
-    assert pieces[0] == pieces[1] == pieces[2]
-    assert turns > 4
-
-
-def test_a_node_that_went_and_came_back_is_shown_again() -> None:
-    stage = Stage(names=("a", "b")).checked("tiny")
-    stage.since("overview", 0)
-    stage.view.reload(Inventory((Node("b", "http://b"),)))
-    gone = later(stage)
-    stage.view.reload(Inventory((Node("a", "http://a"), Node("b", "http://b"))))
-    back = later(stage)
-
-    assert "node-a" not in gone["nodes"]
-    assert "node-a" in back["nodes"]
-
-
-def test_rows_that_change_places_are_sent_together() -> None:
-    stage = Stage().checked("tiny")
-    first = stage.since("overview", 0)["nodes"]
-    stage.view.on_check("a", Check(False, (), "gone"))
-    then = later(stage)
-
-    assert first.index("node-a") < first.index("node-b")
-    assert then["nodes"].index("node-b") < then["nodes"].index("node-a")
-    assert "node-a" not in then
-
-
-def test_nothing_is_sent_where_nothing_changed() -> None:
-    stage = Stage().checked("tiny").sampled("promql", ago=300.0, load=0.1).alerting(an_alert())
-    stage.dead_man.last = time.monotonic() - 5
-    stage.since("overview", 0)
-
-    assert later(stage) == {}
-
-
-def test_all_viewers_share_one_rendering() -> None:
-    stage = Stage().checked("tiny")
-    first = stage.since("overview", 0)
-    stage.view.on_check("a", Check(False, (), "gone"))
-
-    assert stage.since("overview", 0) == first
-
-
-def test_the_chat_gets_its_own_pieces_alone() -> None:
-    stage = Stage().checked("tiny")
-    pieces = stage.since("chat", 0)
-
-    assert set(pieces) == {"banners", "models", "status"}
-    assert '<option value="tiny">tiny — on a, b</option>' in pieces["models"]
-
-
-def test_fifty_nodes_fit_the_page_weight() -> None:
-    names = [f"node-{number}" for number in range(50)]
-    stage = Stage(names=names).checked("a", "b", "c").sampled("promql", load=0.1, memory=0.2)
-
-    assert len(stage.page("overview").encode()) < 100_000
 
 
 def test_what_may_be_starting_beside_the_router_is_not_missed_at_once() -> None:
