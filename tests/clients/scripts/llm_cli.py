@@ -120,6 +120,7 @@ class Llm:
         """A person presses Ctrl-C after the first words; a command of its own, for once."""
         self._know(target)
         command = [sys.executable, "-m", "llm", "-n", "-m", target.slow]
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
         with subprocess.Popen([*command, target.question("hang_up")], stdout=PIPE) as process:
             assert process.stdout is not None
             first = process.stdout.read(1)
