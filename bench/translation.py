@@ -6,8 +6,8 @@ prints it as well.
 from collections.abc import Callable, Sequence
 from time import process_time
 
-from dpl_router.attempt import joined
 from dpl_router.conversation import Api, ChatRequest, Piece
+from dpl_router.dispatch.wire import joined
 from dpl_router.upstreams.base import Dialect, Head
 from dpl_router.upstreams.ollama import OllamaDialect
 from dpl_router.upstreams.openai import OpenAiDialect

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from litestar import Litestar
@@ -10,7 +9,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
-from dpl_router.attempt import silence
 from dpl_router.control import Control
 from dpl_router.diagnostics.chain import Chain
 from dpl_router.diagnostics.checks import Doctor
@@ -20,7 +18,7 @@ from dpl_router.diagnostics.info import About
 from dpl_router.diagnostics.metrics_page import MetricsPage
 from dpl_router.diagnostics.promql import PromqlDoor
 from dpl_router.diagnostics.schema import SchemaController
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.fittings import Fittings
 from dpl_router.fleet.controller import Alertmanager, FleetController
 from dpl_router.fleet.models import FleetModelsController
@@ -134,8 +132,10 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
     cordoning = Cordoning(CordonFile(data_dir / "cordons.json"), time.time, metrics.alerting)
     cordoning.told = fittings.on_cordons
     fittings.on_cordons(cordoning.now.nodes())
-    silent = partial(silence, dispatcher.running)
-    fleet = Fleet(view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes, silent)
+    running = dispatcher.running
+    fleet = Fleet(
+        view, core, cordoning.now.on, locks.on, lambda: fittings.mistakes, running.silence
+    )
     dead_man = DeadMan(
         metrics.view, awaited=alertmanager is not None, silence=settings.alarm_silence
     )
@@ -146,7 +146,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
         metrics.alerting,
         audit,
         alertmanager,
-        dispatcher.stop_unanswered,
+        running.stop_unanswered,
         repeat=settings.alert_repeat,
     )
     review = Review(
@@ -222,7 +222,7 @@ def create_app(settings: Settings, inventory: Inventory, keyring: KeyRing | None
             cordoning.now.on,
             locks.on,
             fittings.slots,
-            silent,
+            running.silence,
             Chain(
                 scenery.prometheus,
                 scenery.alertmanager,

@@ -14,7 +14,7 @@ from math import inf
 import structlog
 
 from dpl_router.control import Control
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.errors import DplError, NoModelList, NotFound
 from dpl_router.fleet.operate import Leases
 from dpl_router.inventory.load import load
@@ -121,7 +121,7 @@ class Fittings:
         self._core.on_exclusive(node, now + seconds, now)
         if self.dispatcher is not None:
             why = f"{node} is held exclusively by somebody else"
-            self.dispatcher.stop_unanswered(node, why, inf)  # the node is theirs at once
+            self.dispatcher.running.stop_unanswered(node, why, inf)  # the node is theirs at once
 
     # What operators and alerts say.
 

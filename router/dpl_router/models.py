@@ -14,6 +14,8 @@ from itertools import count
 
 import structlog
 
+from dpl_router.dispatch.refusals import cut, refused, stopping, unknown
+from dpl_router.dispatch.sharing import Shared
 from dpl_router.errors import (
     BadRequest,
     Conflict,
@@ -30,7 +32,6 @@ from dpl_router.errors import (
 from dpl_router.inventory.aliases import LATEST
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.pulls import SUCCESS, Progress, plain, pulled
-from dpl_router.refusals import cut, refused, stopping, unknown
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
     Action,
@@ -42,7 +43,6 @@ from dpl_router.scheduling.types import (
     Rejection,
 )
 from dpl_router.security.keys import Identity
-from dpl_router.sharing import Shared
 from dpl_router.telemetry.view import FleetView, may_serve
 from dpl_router.upstreams.clients import NodeClient
 

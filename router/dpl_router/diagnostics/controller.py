@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from dpl_router.control import Answer
 from dpl_router.diagnostics.metrics_page import MetricsPage
 from dpl_router.diagnostics.promql import PromqlDoor
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.inventory.discovery import targets
 from dpl_router.security.guards import viewer
 from dpl_router.telemetry.view import FleetView

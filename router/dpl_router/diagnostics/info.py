@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dpl_router import __version__
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.settings import Settings
 from dpl_router.telemetry.view import FleetView

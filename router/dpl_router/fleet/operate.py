@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.errors import Conflict, NotFound
 from dpl_router.fleet.barred import cordons_on, lock_on
 from dpl_router.fleet.leases import leases_of
@@ -91,7 +91,7 @@ class Operating:
         await self._idle(node, began + patience)
         cut = 0
         if self._core.busy(name) and wish.force:
-            cut = self._dispatcher.cut_node(name, f"{name} was drained by an operator")
+            cut = self._dispatcher.running.cut(name, f"{name} was drained by an operator")
             await self._idle(node, time.monotonic() + CUT_SECONDS)
         running = self._core.busy(name)
         seconds = round(time.monotonic() - began, 1)

@@ -10,9 +10,9 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_404_NOT_FOUND
 
+from dpl_router.dispatch.recent import MOST, Recent
 from dpl_router.pages.assets import Assets
 from dpl_router.pages.board import Board, Page
-from dpl_router.recent import MOST, Recent
 from dpl_router.security.guards import viewer
 
 OPEN = {"open": True}

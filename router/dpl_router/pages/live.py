@@ -10,7 +10,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
-from dpl_router.attempt import Gone
+from dpl_router.dispatch.wire import Gone
 from dpl_router.errors import ClientGone, MethodNotAllowed, Overloaded, Unavailable
 from dpl_router.pages.board import Board, Page, page_of
 from dpl_router.security.guards import still_admitted, viewer

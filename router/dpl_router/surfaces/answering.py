@@ -10,10 +10,10 @@ from typing import Any
 
 from litestar.types import HTTPScope, Send
 
-from dpl_router.answer import Answer
-from dpl_router.attempt import Gone, Wire, joined
 from dpl_router.conversation import ChatRequest
-from dpl_router.dispatch import Dispatcher
+from dpl_router.dispatch.answer import Answer
+from dpl_router.dispatch.dispatcher import Dispatcher
+from dpl_router.dispatch.wire import Gone, Wire, joined
 from dpl_router.errors import ClientGone, DplError, NotFound, UpstreamRefused
 from dpl_router.model_metrics import Route
 from dpl_router.security.guards import identity_of

@@ -8,11 +8,11 @@ import msgspec
 from litestar.types import HTTPScope, Send
 
 from dpl_router.conversation import ChatRequest
+from dpl_router.dispatch.sharing import unless_gone
 from dpl_router.errors import BadRequest, ClientGone, ModelUnknown
 from dpl_router.models import Models, Warmed
 from dpl_router.security.guards import admit
 from dpl_router.security.keys import Role
-from dpl_router.sharing import unless_gone
 from dpl_router.surfaces.ollama_words import JSON
 from dpl_router.surfaces.relay import Header, send_whole, wire_of
 from dpl_router.translation.ollama_writer import moment

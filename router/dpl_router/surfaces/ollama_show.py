@@ -9,13 +9,13 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.dispatch.refusals import cut, unknown
+from dpl_router.dispatch.sharing import unless_gone
 from dpl_router.errors import BadRequest, DplError, ModelUnknown
 from dpl_router.listing import Listed
 from dpl_router.models import Models
-from dpl_router.refusals import cut, unknown
 from dpl_router.security.guards import identity_of, viewer
 from dpl_router.security.keys import Role
-from dpl_router.sharing import unless_gone
 from dpl_router.surfaces.ollama_models import UNSAID, details
 from dpl_router.surfaces.ollama_words import JSON, in_ollamas_words
 from dpl_router.surfaces.reading import decoded

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import msgspec
 
+from dpl_router.dispatch.refusals import cut
 from dpl_router.errors import DplError, ModelUnknown
-from dpl_router.refusals import cut
 from dpl_router.surfaces.relay import Header
 
 PATHS = frozenset(

@@ -10,7 +10,7 @@ from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from dpl_router.refusals import unknown
+from dpl_router.dispatch.refusals import unknown
 from dpl_router.scheduling.types import ModelFacts
 from dpl_router.security.guards import user
 from dpl_router.telemetry.view import FleetView

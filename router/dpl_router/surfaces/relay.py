@@ -11,8 +11,8 @@ from typing import Any
 
 from litestar.types import HTTPScope, Receive, Send
 
-from dpl_router.answer import Answer
-from dpl_router.attempt import Wire, joined
+from dpl_router.dispatch.answer import Answer
+from dpl_router.dispatch.wire import Wire, joined
 from dpl_router.errors import ClientGone, MethodNotAllowed, TooLarge, Unsupported
 
 MAX_BODY = 32 * 1024 * 1024

@@ -7,9 +7,9 @@ from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 from msgspec.structs import replace
 
-from dpl_router.answer import Answer
-from dpl_router.attempt import Wire
 from dpl_router.conversation import ChatRequest
+from dpl_router.dispatch.answer import Answer
+from dpl_router.dispatch.wire import Wire
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import opened

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dpl_router.recent import MOST, Recent, Told
+from dpl_router.dispatch.recent import MOST, Recent, Told
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import running_router
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpl_router.refusals import refused
+from dpl_router.dispatch.refusals import refused
 from dpl_router.scheduling.live import Core
 from dpl_router.scheduling.queueing import STRANGERS
 from dpl_router.scheduling.types import Action, Demand, NodeConfig, Rejection

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from dpl_router.attempt import Attempt
 from dpl_router.conversation import Api, ChatRequest, Delta, Done, Event, Failed, Piece
+from dpl_router.dispatch.attempt import Attempt
 from dpl_router.errors import RequestRefused, UpstreamBroke, UpstreamError, UpstreamRefused
 from dpl_router.tallies import Buckets
 from dpl_router.upstreams.base import Decoder, Dialect, Head

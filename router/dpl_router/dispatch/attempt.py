@@ -1,28 +1,18 @@
-"""One call at one node: its first words, what follows, and what its end means to others."""
+"""One call at one node: its first words, and what follows."""
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from dpl_router.conversation import ChatRequest, Delta, Done, Failed, Piece
+from dpl_router.dispatch.wire import Gone, Wire, joined, written
 from dpl_router.errors import (
-    BadRequest,
     ClientGone,
     DplError,
-    LeaseLost,
-    ModelUnknown,
-    RequestRefused,
-    Unavailable,
     UpstreamBroke,
     UpstreamError,
     UpstreamRefused,
-    UpstreamSilent,
-    UpstreamUnreachable,
 )
 from dpl_router.loose_json import ODD
-from dpl_router.model_metrics import Ended, RetryReason
-from dpl_router.scheduling.types import Candidate, Demand, Failure, Outcome, OutcomeKind
 from dpl_router.tallies import Observer
 from dpl_router.upstreams.base import Decoder, Head
 from dpl_router.upstreams.calls import unreadable
@@ -30,51 +20,8 @@ from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.stream import UpstreamStream
 
 ERROR_BODY = 64 * 1024
-LONGEST_ANSWER = 4096
-"""Tokens of a plain answer that is given time where the client set no limit."""
 TELL_EVERY = 0.25
 """Seconds between two counts of tokens told to the core."""
-LONG_SILENCE = 20.0
-"""Seconds: less is nothing to speak of. A model that is loaded, or a long prompt, takes longer."""
-
-DONE = OutcomeKind.DONE
-"""By itself, since an enum looks its members up slowly."""
-
-Gone = asyncio.Future[None]
-"""Ends when the client has left."""
-
-
-class Wire(Protocol):
-    """The client's connection, which is written to without a message."""
-
-    def write(self, data: bytes) -> asyncio.Future[None] | None:
-        """More of an answer that was begun. What ends when the client has read; None while it
-        keeps up."""
-        ...
-
-    def answer(self, headers: bytes, body: bytes) -> None:
-        """All of a 200; `headers` are whole lines, but for the length. Raises: ClientGone."""
-        ...
-
-    def take(self) -> bytes | None:
-        """The whole body of the request; None where it must be waited for, or was taken."""
-        ...
-
-    def left(self) -> Gone: ...
-
-
-def joined(pieces: Sequence[Piece]) -> bytes:
-    """What the client gets of them."""
-    if len(pieces) == 1:
-        return pieces[0][1] or b""
-    return b"".join([raw for _, raw in pieces if raw])
-
-
-def written(wire: Wire, last: bytes, error: DplError) -> DplError:
-    """`error`, behind what came before it."""
-    if last:  # an empty chunk would be a clean end
-        wire.write(last)
-    return error
 
 
 class Attempt:
@@ -258,139 +205,3 @@ class Attempt:
                 self.stream.finish()
             elif kind is Failed:
                 self.failed = event.error  # type: ignore[union-attr]
-
-
-def others_could(rows: Sequence[Candidate], node: str, tried: frozenset[str]) -> bool:
-    """Another node than this one might serve as well, and was not tried yet."""
-    return any(
-        row.node != node and row.barred is None and not row.down and row.node not in tried
-        for row in rows
-    )
-
-
-def writing_time(chat: ChatRequest, node: str, model: str, rows: Sequence[Candidate]) -> float:
-    """Seconds more until the first byte of a plain answer, which may come with its last: twice what
-    the node needs for the longest, with all its places taken."""
-    for row in rows:
-        if row.node == node and row.model == model:
-            break
-    else:
-        return 0.0
-    speed = row.decode / (1 + row.crowding * (row.slots - 1))
-    return 2 * (chat.max_tokens or LONGEST_ANSWER) / (speed if speed > 1.0 else 1.0)
-
-
-def patience_for(
-    demand: Demand,
-    left: float,
-    node: NodeClient,
-    rows: Sequence[Candidate],
-) -> float:
-    """Seconds for the first word: half of what is `left` while others could serve, else all."""
-    patience = left if left > 1.0 else 1.0
-    if len(rows) > 1 and others_could(rows, node.name, demand.excluded):
-        patience /= 2
-    if patience > node.first_token:
-        patience = node.first_token
-    return patience
-
-
-def retry_reason(error: DplError) -> RetryReason | None:
-    """Why another node may be tried; None where the client shall hear `error` at once."""
-    match error:
-        case LeaseLost():
-            return "lock_conflict"
-        case UpstreamUnreachable():
-            return "connect"
-        case UpstreamSilent():
-            return "timeout"
-        case UpstreamRefused():
-            return "status"
-        case UpstreamBroke():
-            return "stream_cut"
-        case _:
-            return None
-
-
-def outcome_of(attempt: Attempt, error: DplError | None) -> Outcome:
-    """What the scheduler learns from an attempt."""
-    done, tokens = attempt.done, attempt.tokens
-    timings = done.timings if done is not None else None
-    if done is not None and done.usage is not None:
-        tokens = done.usage.completion_tokens or tokens  # of a plain answer nothing was counted
-    if error is None and timings is None:
-        return Outcome(DONE, tokens)
-    kind, failure, retry_after = _kind(attempt, error)
-    if timings is None:
-        return Outcome(kind, tokens, failure, retry_after)
-    return Outcome(
-        kind,
-        tokens,
-        failure,
-        retry_after,
-        prompt_evaluated=timings.prompt_evaluated,
-        prompt_seconds=timings.prompt_seconds,
-        eval_tokens=timings.eval_tokens,
-        eval_seconds=timings.eval_seconds,
-        load_seconds=timings.load_seconds,
-    )
-
-
-def _kind(
-    attempt: Attempt, error: DplError | None
-) -> tuple[OutcomeKind, Failure | None, float | None]:
-    match error:
-        case None:
-            return OutcomeKind.DONE, None, None
-        case ClientGone():
-            return OutcomeKind.ABANDON, None, None
-        case LeaseLost() | Unavailable():  # not the node's doing
-            return OutcomeKind.CANCELLED, None, None
-        case RequestRefused():
-            return OutcomeKind.ERROR, Failure.REQUEST, None
-        case UpstreamSilent() if attempt.hurried:
-            return OutcomeKind.CANCELLED, None, None
-        case UpstreamSilent():
-            return OutcomeKind.TIMEOUT, Failure.TIMEOUT, None
-        case UpstreamUnreachable():
-            failure = Failure.RESET if error.sent_whole else Failure.CONNECT
-            return OutcomeKind.ERROR, failure, None
-        case UpstreamRefused():
-            return OutcomeKind.ERROR, _status_failure(error), error.retry_after
-        case _:
-            return OutcomeKind.ERROR, Failure.CUT, None
-
-
-def _status_failure(error: UpstreamRefused) -> Failure:
-    if error.upstream_status == 429 or error.retry_after is not None:
-        return Failure.BUSY
-    if error.upstream_status in (404, 405):
-        return Failure.REQUEST  # it lacks the path or the model, not its health
-    return Failure.STATUS_5XX
-
-
-def ended(error: DplError | None) -> Ended:
-    """The outcome word of the metrics."""
-    match error:
-        case None:
-            return "ok"
-        case ClientGone():
-            return "cancelled"
-        case UpstreamSilent():
-            return "timeout"
-        case UpstreamError():
-            return "upstream_error"
-        case BadRequest() | ModelUnknown():
-            return "client_error"
-        case _:
-            return "rejected"
-
-
-def silence(running: Iterable[Attempt], node: str, now: float) -> float | None:
-    """Seconds since the last word of what is open at `node`, or since the oldest of it was sent;
-    None where nothing is, or where that is less than `LONG_SILENCE`."""
-    there = [attempt for attempt in running if attempt.node.name == node]
-    if not there:
-        return None
-    since = max(min(one.started for one in there), max(one.last_at for one in there))
-    return now - since if now - since >= LONG_SILENCE else None

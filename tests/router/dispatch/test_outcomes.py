@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from dpl_router.attempt import LONG_SILENCE, Attempt, outcome_of, retry_reason, silence
 from dpl_router.conversation import (
     ChatRequest,
     Delta,
@@ -18,6 +17,8 @@ from dpl_router.conversation import (
     ToolCall,
     Usage,
 )
+from dpl_router.dispatch.attempt import Attempt
+from dpl_router.dispatch.outcomes import outcome_of, retry_reason
 from dpl_router.errors import UpstreamBroke, UpstreamBusy, UpstreamError, UpstreamRefused
 from dpl_router.scheduling.types import Failure
 from dpl_router.tallies import Sum
@@ -131,31 +132,3 @@ async def test_a_failure_among_the_first_words_is_a_refusal_and_no_cut(
     assert type(caught.value) is kind
     assert retry_reason(caught.value) == "status"
     assert outcome_of(attempt, caught.value).failure is failure
-
-
-async def test_a_plain_answer_that_may_be_half_written_does_not_wait_for_its_first_word() -> None:
-    gone = asyncio.get_running_loop().create_future()
-    stream, plain = (Attempt("1", NOBODY, "m", NOBODY, gone, 10.0, of) for of in (0.0, 30.0))
-
-    assert stream.waits(10.0)
-    assert not plain.waits(39.9)
-    assert plain.waits(40.0)
-    stream.first_at = 11.0
-    assert not stream.waits(99.0)
-
-
-async def test_a_silence_counts_from_the_last_word_of_what_is_open_there() -> None:
-    def opened(node: str, started: float, last: float = 0.0) -> Attempt:
-        there = cast(Any, SimpleNamespace(name=node))
-        gone = asyncio.get_running_loop().create_future()
-        attempt = Attempt("1", there, "m", NOBODY, gone, started)
-        attempt.last_at = last
-        return attempt
-
-    dumb, late, speaking = opened("a", 10.0), opened("a", 90.0), opened("a", 5.0, last=95.0)
-
-    assert silence([dumb, late], "a", 100.0) == 90.0
-    assert silence([dumb, late, speaking], "a", 100.0) is None
-    assert silence([dumb, late, speaking], "a", 120.0) == 25.0
-    assert silence([dumb], "b", 100.0) is None
-    assert silence([dumb], "a", 10.0 + LONG_SILENCE - 0.1) is None

@@ -14,25 +14,23 @@ from itertools import count
 
 import structlog
 
-from dpl_router.answer import Answer, Call, told_of
-from dpl_router.attempt import (
-    Attempt,
-    Gone,
-    ended,
-    outcome_of,
-    patience_for,
-    retry_reason,
-    writing_time,
-)
 from dpl_router.conversation import ChatRequest
-from dpl_router.counted import Counted
-from dpl_router.errors import BadRequest, ClientGone, DplError, LeaseLost, ModelUnknown, Unavailable
+from dpl_router.dispatch.answer import Answer, Call, told_of
+from dpl_router.dispatch.attempt import Attempt
+from dpl_router.dispatch.counted import Counted
+from dpl_router.dispatch.outcomes import ended, outcome_of, retry_reason
+from dpl_router.dispatch.patience import patience_for, writing_time
+from dpl_router.dispatch.recent import Recent
+from dpl_router.dispatch.refusals import refused, stopping
+from dpl_router.dispatch.running import Running
+from dpl_router.dispatch.sharing import unless_gone
+from dpl_router.dispatch.turns import Turns
+from dpl_router.dispatch.wire import Gone
+from dpl_router.errors import BadRequest, ClientGone, DplError, ModelUnknown
 from dpl_router.inventory.types import Timeouts
 from dpl_router.metrics import RouterMetrics
 from dpl_router.model_metrics import Route
 from dpl_router.nodes.slots import NodeSlots
-from dpl_router.recent import Recent
-from dpl_router.refusals import refused, stopping
 from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import (
     Action,
@@ -43,9 +41,7 @@ from dpl_router.scheduling.types import (
     Rejection,
     Snapshot,
 )
-from dpl_router.sharing import unless_gone
 from dpl_router.telemetry.view import FleetView
-from dpl_router.turns import Turns
 from dpl_router.upstreams.clients import NodeClient
 
 DISPATCH, HOLD, CHEAPEST, CUT = Action.DISPATCH, Action.HOLD, Reason.CHEAPEST, Failure.CUT
@@ -83,7 +79,7 @@ class Dispatcher:
         self.holder: Callable[[str], str | None] = lambda _: None  # which operator locked a node
         self.draining = False
         self.open_calls = 0
-        self.running: set[Attempt] = set()  # only read elsewhere
+        self.running = Running()
         self._numbers = count(1)
         self._turns = Turns()
         self.recent = Recent()
@@ -323,25 +319,10 @@ class Dispatcher:
         self._metrics.node(attempt.node.name).last_event.value = time.time()
         self._core.on_token(attempt.id, attempt.tokens, attempt.last_at)
 
-    def stop_unanswered(self, node: str, why: str, now: float | None = None) -> None:
-        """Attempts without a first word go elsewhere; what may have begun by `now` goes on."""
-        now = time.monotonic() if now is None else now
-        for attempt in tuple(self.running):
-            if attempt.node.name == node and attempt.waits(now):
-                attempt.stream.abort(LeaseLost(why))
-
-    def cut_node(self, node: str, why: str) -> int:
-        """End what runs there: begun answers with an error, the others go elsewhere. How many."""
-        there = [attempt for attempt in self.running if attempt.node.name == node]
-        for attempt in there:
-            attempt.stream.abort(LeaseLost(why) if attempt.first_at is None else Unavailable(why))
-        return len(there)
-
     def cut(self) -> None:
         """The router ends: who still waits hears so, in a status or as a stream's last event."""
         self.draining = True
-        for attempt in tuple(self.running):
-            attempt.stream.abort(stopping())
+        self.running.cut_all(stopping())
         self._turns.end(stopping())
 
     # The end.

@@ -6,12 +6,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dpl_router.attempt import Attempt, Gone, Wire, ended, outcome_of
 from dpl_router.conversation import ChatRequest, Piece
+from dpl_router.dispatch.attempt import Attempt
+from dpl_router.dispatch.outcomes import ended, outcome_of
+from dpl_router.dispatch.recent import Told
+from dpl_router.dispatch.wire import Gone, Wire
 from dpl_router.errors import ClientGone, DplError
 from dpl_router.metrics import Phase
 from dpl_router.model_metrics import ModelMetrics, RetryReason
-from dpl_router.recent import Told
 from dpl_router.scheduling.types import Demand, Reason
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from dpl_router.attempt import Gone
+from dpl_router.dispatch.wire import Gone
 from dpl_router.errors import ClientGone
 
 Key = TypeVar("Key")

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from dpl_router.attempt import Gone
+from dpl_router.dispatch.wire import Gone
 from dpl_router.errors import ClientGone, DplError
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import get_args
 
-from dpl_router.attempt import Attempt
 from dpl_router.conversation import ChatRequest, Usage
+from dpl_router.dispatch.attempt import Attempt
 from dpl_router.metrics import RouterMetrics
 from dpl_router.model_metrics import Finish, ModelMetrics
 from dpl_router.scheduling.speed import LOAD_NOTICED

@@ -1,0 +1,1 @@
+"""The one path of clients' calls to nodes; `dispatcher.py` is where to begin."""
