@@ -6,9 +6,9 @@ from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from dpl_router.bodies import wish_of
 from dpl_router.errors import DplError
 from dpl_router.fleet.audited import record
-from dpl_router.fleet.bodies import wish_of
 from dpl_router.fleet.operate import Operating
 from dpl_router.fleet.schemas import (
     Cordoned,

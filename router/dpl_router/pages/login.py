@@ -7,11 +7,11 @@ import structlog
 from jinja2 import Environment
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.exceptions import InternalServerException
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
-from dpl_router.errors import BadRequest, ClientGone, Overloaded
+from dpl_router.bodies import body_of
+from dpl_router.errors import BadRequest, Overloaded
 from dpl_router.security.browser import refuse_foreign_form
 from dpl_router.security.guards import wrong_key
 from dpl_router.security.keys import KeyRing, digest_of
@@ -90,7 +90,7 @@ class LoginController(Controller):
     ) -> Response[str]:
         """Raises: NotAllowed for a form of another site, BadRequest, ClientGone."""
         refuse_foreign_form(dict(request.scope["headers"]))
-        fields = _fields(await _body(request))
+        fields = _fields(await body_of(request))
         return login.sign_in(request, fields.get("key", ""), fields.get("next", HOME))
 
     @post("/logout", opt=OPEN, request_max_body_size=LONGEST_FORM, status_code=HTTP_200_OK)
@@ -106,14 +106,6 @@ def local(path: str) -> str:
     """A path of ours: what a link says may lead to another site."""
     safe = path.startswith("/") and not path.startswith("//") and path.isprintable()
     return path if safe and "\\" not in path else HOME
-
-
-async def _body(request: Request[Any, Any, Any]) -> bytes:
-    """Raises: ClientGone; the framework takes a client that leaves for a bug."""
-    try:
-        return await request.body()
-    except InternalServerException as error:
-        raise ClientGone("the client left while it sent its key") from error
 
 
 def _fields(body: bytes) -> dict[str, str]:

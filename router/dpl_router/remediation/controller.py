@@ -6,6 +6,7 @@ import msgspec
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 
+from dpl_router.bodies import body_of
 from dpl_router.remediation.dead_man import DeadMan
 from dpl_router.remediation.service import Caller, Outcome, Remediation
 from dpl_router.security.guards import identity_of, operator
@@ -28,7 +29,7 @@ class RemediationController(Controller):
         was cut short and the rest could not be read: it comes again."""
         client = request.scope.get("client")
         caller = Caller(identity_of(request.scope), client[0] if client else "")
-        return Received(await remediation.receive(await request.body(), caller))
+        return Received(await remediation.receive(await body_of(request), caller))
 
     @post("/heartbeat", guards=[operator], status_code=204)
     async def heartbeat(self, dead_man: NamedDependency[DeadMan]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from dpl_router.bodies import decoded
 from dpl_router.errors import BadRequest
 
 MOST_ALERTS = 10_000
@@ -52,16 +53,10 @@ _decode = msgspec.json.Decoder(Payload).decode
 def read(body: bytes) -> Payload:
     """Raises: BadRequest, with the place in the body."""
     try:
-        body.decode()
-        return _decode(body)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `")
-        raise BadRequest(
-            f"this is no call of Alertmanager's: {message}",
-            param=place.rstrip("`").removeprefix("$.") or None,
-        ) from error
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+        return decoded(_decode, body)
+    except BadRequest as error:
+        error.message = f"this is no call of Alertmanager's: {error.message}"
+        raise
 
 
 def name_of(alert: str) -> str:

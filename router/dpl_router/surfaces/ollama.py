@@ -9,6 +9,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.conversation import Api
 from dpl_router.errors import BadRequest, DplError, NotFound, TooLarge
 from dpl_router.loose_json import NULL
@@ -19,7 +20,6 @@ from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line, in_ollama
 from dpl_router.surfaces.openai import MOST_MESSAGES
 from dpl_router.surfaces.reading import (
     NOTHING_TO_WRITE,
-    decoded,
     limit,
     named,
     nothing,

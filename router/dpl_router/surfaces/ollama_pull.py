@@ -9,6 +9,7 @@ import msgspec
 from litestar import Controller, Request, asgi, delete, head, post
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.dispatch.sharing import unless_gone
 from dpl_router.dispatch.wire import Gone
 from dpl_router.errors import BadRequest, ClientGone, DplError, NotAllowed
@@ -16,7 +17,6 @@ from dpl_router.models import Models
 from dpl_router.security.audit import AuditLog
 from dpl_router.security.guards import identity_of, operator, user
 from dpl_router.surfaces.ollama_words import JSON, NDJSON, error_line
-from dpl_router.surfaces.reading import decoded
 from dpl_router.surfaces.relay import (
     EventStream,
     Header,

@@ -9,6 +9,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.dispatch.refusals import cut, unknown
 from dpl_router.dispatch.sharing import unless_gone
 from dpl_router.errors import BadRequest, DplError, ModelUnknown
@@ -18,7 +19,6 @@ from dpl_router.security.guards import identity_of, viewer
 from dpl_router.security.keys import Role
 from dpl_router.surfaces.ollama_models import UNSAID, details
 from dpl_router.surfaces.ollama_words import JSON, in_ollamas_words
-from dpl_router.surfaces.reading import decoded
 from dpl_router.surfaces.relay import (
     Header,
     read_body,

@@ -4,13 +4,13 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, DplError, TooLarge
 from dpl_router.security.guards import user
 from dpl_router.surfaces.answering import Voice, serve, sse_comment
 from dpl_router.surfaces.reading import (
     StreamOptions,
-    decoded,
     limit,
     named,
     read_call,

@@ -4,6 +4,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
 from dpl_router.loose_json import NULL
@@ -13,7 +14,6 @@ from dpl_router.surfaces.openai import DONE, error_event
 from dpl_router.surfaces.reading import (
     NOTHING_TO_WRITE,
     StreamOptions,
-    decoded,
     limit,
     named,
     nothing,

@@ -7,6 +7,7 @@ import msgspec
 from litestar import asgi
 from litestar.types import HTTPScope, Receive, Send
 
+from dpl_router.bodies import decoded
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest, DplError
 from dpl_router.security.guards import user
@@ -15,7 +16,6 @@ from dpl_router.surfaces.answering import Voice, serve_where_known, sse_comment
 from dpl_router.surfaces.form import read_form
 from dpl_router.surfaces.reading import (
     NOTHING_TO_WRITE,
-    decoded,
     limit,
     named,
     read_call,

@@ -10,7 +10,7 @@ from litestar.types import HTTPScope, Receive
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import BadRequest
-from dpl_router.loose_json import MALFORMED, without_lone_surrogates
+from dpl_router.loose_json import without_lone_surrogates
 from dpl_router.models import Models
 from dpl_router.security.keys import Identity
 from dpl_router.surfaces.relay import awaited_body, body_here
@@ -23,7 +23,6 @@ BASE64 = b";base64,"
 NOTHING_TO_WRITE = 1
 """Tokens of an answer that is no text: its node needs no time to write it."""
 NOTHING = re.compile(rb"\s*(null|\"\"|\[\s*\])\s*")
-MISSING = re.compile(r"Object missing required field `(\w+)`")
 READ_BY_US = frozenset({"model", "name", "stream", "stream_options"})
 TRACE = (b"traceparent", b"tracestate")
 """W3C Trace Context: what links the client's trace with the node's."""
@@ -84,23 +83,6 @@ def mended(decode: Callable[[bytes, str], Call], body: bytes, request_id: str) -
         if whole == body:
             raise
     return decode(whole, request_id)
-
-
-def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:
-    """What `decode` reads. Raises: BadRequest, with the place in the body."""
-    try:
-        if not body.isascii():
-            body.decode()
-        return decode(body)
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from error
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `")
-        missing = MISSING.fullmatch(message)
-        param = place.rstrip("`").removeprefix("$.") or (missing and missing[1])
-        raise BadRequest(message, param=param or None) from error
-    except MALFORMED as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
 
 
 def nothing(said: msgspec.Raw) -> bool:
