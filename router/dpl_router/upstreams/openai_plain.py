@@ -19,7 +19,8 @@ from dpl_router.upstreams.openai_chunks import (
     logprobs_of,
     text_of,
 )
-from dpl_router.upstreams.openai_stream import CHUNK_OBJECT, StreamDecoder
+from dpl_router.upstreams.openai_mended import CHUNK_OBJECT
+from dpl_router.upstreams.openai_stream import StreamDecoder
 from dpl_router.upstreams.whole import AtTheEnd, Collected, echoed, told
 
 Read = TypeVar("Read", Whole, Outline)

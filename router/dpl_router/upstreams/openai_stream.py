@@ -1,38 +1,25 @@
 """An OpenAI chat stream from a node, checked event by event and passed on as bytes.
 
 Events that differ in their text only are passed on in runs, any other costs one msgspec decode
-and one concatenation. What real servers get wrong (tests/recordings/mistakes) is put right on a
-slower path, so that every client sees one id, one `created`, the model name it used, the role
-once, and one finish reason per choice.
+and one concatenation. What real servers get wrong is put right on a slower path
+(`openai_mended`), so that every client sees one id, one `created`, the model name it used, the
+role once, and one finish reason per choice.
 """
-
-from dataclasses import dataclass, field
-
-import msgspec
 
 from dpl_router.conversation import Delta, Done, Failed, Piece
 from dpl_router.errors import DplError, UpstreamBroke
-from dpl_router.loose_json import (
-    FIELD_LISTS,
-    FIELDS,
-    MALFORMED,
-    NULL,
-    Fields,
-    is_error,
-    raw,
-    without_lone_surrogates,
-)
+from dpl_router.loose_json import MALFORMED, is_error, without_lone_surrogates
 from dpl_router.upstreams.complaint import TOLD, complaint, told_inside
 from dpl_router.upstreams.openai_alike import Alike, learn
 from dpl_router.upstreams.openai_chunks import (
     CHUNK,
     ChoicePart,
     Chunk,
-    DeltaPart,
     TimingsPart,
     UsagePart,
     events_of,
 )
+from dpl_router.upstreams.openai_mended import Choice, Names, apart, unfinished
 from dpl_router.upstreams.sse import SseEvent, SseReader
 
 PREFACE_LIMIT = 64 * 1024
@@ -42,40 +29,6 @@ LESSON_BYTES = 4096
 LOOKS = 8
 """How often a piece of so many bytes is cut for it."""
 ROLE = Delta("")
-EMPTY = raw({})
-NO_CHOICES = raw([])
-ASSISTANT = raw("assistant")
-CHUNK_OBJECT = raw("chat.completion.chunk")
-
-
-@dataclass(slots=True)
-class Choice:
-    """What we know of one choice of the answer so far."""
-
-    begun: bool = False
-    """Its role was told."""
-    finish: str | None = None
-    held: list[Piece] = field(default_factory=list)
-    """The chunk with the finish reason waits for the true end: some servers say "stop" on
-    every chunk of the reasoning and go on."""
-    held_payload: bytes = b""
-    tools: dict[str, int] = field(default_factory=dict)
-    last_tool: int = -1
-
-    def place_tools(self, delta: DeltaPart | None) -> list[int]:
-        """The index of each tool part; a new id without one is a new call."""
-        places = []
-        for part in (delta and delta.tool_calls) or ():
-            place = part.index
-            if place is None and part.id:
-                place = self.tools.get(part.id, self.last_tool + 1)
-            elif place is None:
-                place = max(self.last_tool, 0)
-            if part.id:
-                self.tools[part.id] = place
-            self.last_tool = place
-            places.append(place)
-        return places
 
 
 class StreamDecoder:
@@ -90,11 +43,8 @@ class StreamDecoder:
     def __init__(self, model: str, request_id: str, wants_usage: bool, now: float) -> None:
         """`model`: the name that the client sees. `now`: seconds since the epoch."""
         self._reader = SseReader()
-        self._model = model
-        self._spare = (f"chatcmpl-{request_id}", int(now))
+        self._names = Names(model, (f"chatcmpl-{request_id}", int(now)))
         self._wants_usage = wants_usage
-        self._id = ""
-        self._created = 0
         self._preface: list[bytes] = []
         self._preface_size = 0
         self._choices: dict[int, Choice] = {}
@@ -243,20 +193,19 @@ class StreamDecoder:
     def _chunk(self, chunk: Chunk, part: ChoicePart, payload: bytes, pieces: list[Piece]) -> None:
         choice = self._choices.get(part.index)
         if choice is None:
+            self._names.take(chunk)
             choice = self._choices[part.index] = Choice()
         if choice.held:
             if part.says_nothing():
                 self._usage_chunk = payload if chunk.usage is not None else self._usage_chunk
                 return
             self._release(choice, pieces)
-        if not self._id:
-            self._name(chunk)
         delta = part.delta
         places = choice.place_tools(delta) if delta is not None and delta.tool_calls else []
-        if self._odd(part, choice, places):
-            payload = self._changed(payload, choice, places)
-        elif self._foreign(chunk):
-            payload = self._renamed(payload)
+        if choice.odd(part):
+            payload = self._names.mended(payload, choice, places)
+        elif self._names.foreign(chunk):
+            payload = self._names.renamed(payload)
         elif choice.begun and len(self._choices) == 1:
             self._calm, self._lesson = not part.finish_reason, (payload, chunk)
         choice.begun = True
@@ -272,65 +221,12 @@ class StreamDecoder:
 
     def _several(self, chunk: Chunk, payload: bytes, pieces: list[Piece]) -> None:
         """One chunk with several choices becomes a chunk for each."""
-        top = FIELDS.decode(payload)
-        for part, fields in zip(
-            chunk.choices or (), FIELD_LISTS.decode(top["choices"]), strict=True
-        ):
-            top["choices"] = raw([fields])
-            self._chunk(chunk, part, msgspec.json.encode(top), pieces)
-
-    def _name(self, chunk: Chunk) -> None:
-        self._id = chunk.id or self._spare[0]
-        self._created = int(chunk.created or self._spare[1])
-
-    def _foreign(self, chunk: Chunk) -> bool:
-        return chunk.model != self._model or chunk.id != self._id or chunk.created != self._created
-
-    def _odd(self, part: ChoicePart, choice: Choice, places: list[int]) -> bool:
-        """Something inside the choice must change."""
-        delta = part.delta
-        if delta is None or part.finish_reason == "" or (delta.role is not None) == choice.begun:
-            return True
-        tools = delta.tool_calls or ()
-        return any(
-            tool.index is None or tool.id == "" or (tool.function and tool.function.name == "")
-            for tool in tools
-        )
-
-    def _renamed(self, payload: bytes) -> bytes:
-        return msgspec.json.encode(self._top(payload))
-
-    def _top(self, payload: bytes) -> Fields:
-        top = FIELDS.decode(payload)
-        top["id"], top["created"] = raw(self._id), raw(self._created)
-        top["object"], top["model"] = CHUNK_OBJECT, raw(self._model)
-        return top
-
-    def _changed(self, payload: bytes, choice: Choice, places: list[int]) -> bytes:
-        top = self._top(payload)
-        [fields] = FIELD_LISTS.decode(top["choices"])
-        if bytes(fields.get("finish_reason", NULL)) == b'""':
-            fields["finish_reason"] = NULL
-        said = fields.get("delta", NULL)
-        delta = FIELDS.decode(EMPTY if bytes(said) == b"null" else said)
-        if choice.begun:
-            delta.pop("role", None)
-        else:
-            delta = {"role": ASSISTANT, **delta}
-        if places:
-            tools = FIELD_LISTS.decode(delta["tool_calls"])
-            delta["tool_calls"] = raw([tool_of(*pair) for pair in zip(tools, places, strict=True)])
-        fields["delta"] = raw(delta)
-        top["choices"] = raw([fields])
-        return msgspec.json.encode(top)
+        for part, one in zip(chunk.choices or (), apart(payload), strict=True):
+            self._chunk(chunk, part, one, pieces)
 
     def _release(self, choice: Choice, pieces: list[Piece]) -> None:
         """The held chunk was not the last: it goes on without its finish reason."""
-        top = FIELDS.decode(choice.held_payload)
-        [fields] = FIELD_LISTS.decode(top["choices"])
-        fields["finish_reason"] = NULL
-        top["choices"] = raw([fields])
-        data = b"data: " + msgspec.json.encode(top) + b"\n\n"
+        data = b"data: " + unfinished(choice.held_payload) + b"\n\n"
         pieces += [(choice.held[0][0], data), *choice.held[1:]]
         choice.held, choice.finish = [], None
 
@@ -342,7 +238,7 @@ class StreamDecoder:
         elif chunk.choices is None:
             raise self._failure(complaint(payload) or "an event says nothing", payload)
         elif self._choices:
-            pieces.append((Delta(""), b"data: " + self._renamed(payload) + b"\n\n"))
+            pieces.append((Delta(""), b"data: " + self._names.renamed(payload) + b"\n\n"))
         else:
             self._preface_size += len(payload)
             if self._preface_size <= PREFACE_LIMIT:
@@ -351,7 +247,7 @@ class StreamDecoder:
     def _preface_bytes(self) -> bytes:
         """What came before the first choice, with the id and model that came after."""
         preface, self._preface = self._preface, []
-        return b"".join(b"data: " + self._renamed(one) + b"\n\n" for one in preface)
+        return b"".join(b"data: " + self._names.renamed(one) + b"\n\n" for one in preface)
 
     # The end.
 
@@ -362,7 +258,7 @@ class StreamDecoder:
     def _finish(self, pieces: list[Piece]) -> None:
         for index, choice in self._choices.items():
             if choice.finish is None:
-                pieces.append((Delta(""), self._made_finish(index)))
+                pieces.append((Delta(""), b"data: " + self._names.finish(index) + b"\n\n"))
             pieces += choice.held
         first = self._choices.get(min(self._choices, default=0))
         finish = (first and first.finish) or "stop"
@@ -371,29 +267,10 @@ class StreamDecoder:
         pieces.append((Done(finish, usage, timings), self._usage_bytes()))
         self._done = True
 
-    def _made_finish(self, index: int) -> bytes:
-        end = {"index": index, "delta": {}, "finish_reason": "stop"}
-        return b"data: " + self._renamed(msgspec.json.encode({"choices": [end]})) + b"\n\n"
-
     def _usage_bytes(self) -> bytes:
         if not self._wants_usage or self._usage_chunk is None:
             return b""
-        top = self._top(self._usage_chunk)
-        top["choices"] = NO_CHOICES
-        return b"data: " + msgspec.json.encode(top) + b"\n\n"
+        return b"data: " + self._names.usage(self._usage_chunk) + b"\n\n"
 
     def _failure(self, message: str, payload: bytes = b"{}") -> DplError:
         return UpstreamBroke(message) if self._handed_out else told_inside(message, payload)
-
-
-def tool_of(fields: Fields, place: int) -> Fields:
-    """A tool part with its index, and without an empty id or name that would overwrite."""
-    if bytes(fields.get("id", NULL)) == b'""':
-        del fields["id"]
-    said = fields.get("function", NULL)
-    if bytes(said) != b"null":
-        function = FIELDS.decode(said)
-        if bytes(function.get("name", NULL)) == b'""':
-            del function["name"]
-        fields["function"] = raw(function)
-    return {**fields, "index": raw(place)}
