@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 
 import structlog
 
@@ -29,7 +30,8 @@ from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.types import NodeConfig, NodeFacts
 from dpl_router.security.headers import Hosts
 from dpl_router.settings import Settings
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.check import Check
+from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.clients import NodeClient
 from dpl_router.upstreams.transport import Sweeper
 
@@ -193,7 +195,7 @@ class Fittings:
     def _tell(self, facts: Sequence[NodeFacts], now: float) -> None:
         self._told += 1
         self._core.on_facts(facts, now)
-        self._metrics.know_models(self._view.known_names())
+        self._metrics.know_models(self._view.lists.known_names())
         self._metrics.show_identities(self._view.odd())
         if self.dispatcher is not None:
             self.dispatcher.wake()
@@ -206,6 +208,10 @@ class Fittings:
         return await client.list_models()
 
     # What a changed nodes.yaml says.
+
+    def files(self) -> set[Path]:
+        """Certificates and keys that it names: a renewed one is applied as a changed node is."""
+        return {path for node in self.inventory.nodes for path in node.files}
 
     async def reload(self) -> None:
         """A bad file changes nothing but `dpl_router_config_last_reload_successful`."""

@@ -76,7 +76,7 @@ class Lifespan:
             self._fittings.run,
             self._people,
             lambda: self._checks.run(lambda: list(self._fittings.clients)),
-            lambda: watch(settings.nodes_file, self._fittings.reload),
+            lambda: watch(settings.nodes_file, self._fittings.reload, self._fittings.files),
         ]
         if settings.keys_file is not None:
             keys_file = settings.keys_file

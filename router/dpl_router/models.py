@@ -43,7 +43,8 @@ from dpl_router.scheduling.types import (
     Rejection,
 )
 from dpl_router.security.keys import Identity
-from dpl_router.telemetry.view import FleetView, may_serve
+from dpl_router.telemetry.lists import may_serve
+from dpl_router.telemetry.view import FleetView
 from dpl_router.upstreams.clients import NodeClient
 
 MOST_NODES = 3

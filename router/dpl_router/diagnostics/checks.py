@@ -19,7 +19,8 @@ from dpl_router.scheduling.core import SchedulerCore
 from dpl_router.scheduling.health import Circuit
 from dpl_router.scheduling.node import SLOTS
 from dpl_router.scheduling.types import NodeFacts
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.check import Check
+from dpl_router.telemetry.view import FleetView
 
 FEW = 5
 """So many names are told."""

@@ -22,6 +22,7 @@ from dpl_router.inventory.types import Inventory, Node, RouterOptions, Timeouts,
 from dpl_router.inventory.validate import Words, validate
 from dpl_router.inventory.values import (
     BadValue,
+    content,
     existing,
     first_digits,
     referenced,
@@ -68,6 +69,8 @@ class _Reader:
         self._environ = environ
         self._api_key = api_key
         self._notes: list[str] = []
+        self._files: dict[Path, str] = {}
+        """Of the node that is read now."""
 
     def inventory(self, fields: object) -> Inventory:
         top = _mapping(fields)
@@ -103,6 +106,7 @@ class _Reader:
         return options
 
     def _node(self, place: Place, fields: Fields, defaults: Node) -> Node:
+        self._files = {}
         url = self._url((*place, "url"), fields, ENDPOINTS)
         exporter = self._exporter(place, fields, url)
         shown_key = self._secret((*place, "exporter_key"), fields) or self._api_key
@@ -126,6 +130,7 @@ class _Reader:
             timeouts=self._timeouts(
                 (*place, "timeouts"), fields.get("timeouts"), defaults.timeouts
             ),
+            files=self._files,
         )
 
     def _url(self, place: Place, fields: Fields, endpoints: Any) -> Base | None:
@@ -181,7 +186,7 @@ class _Reader:
         reference = fields.get(str(place[-1]))
         if not isinstance(reference, str):
             return None
-        return self._tried(place, lambda: secret(reference, self._environ, self._folder), None)
+        return self._tried(place, lambda: secret(reference, self._environ, self._existing), None)
 
     def _exporter_ca(self, place: Place, fields: Fields) -> Path | None:
         reference = fields.get(str(place[-1]))
@@ -190,7 +195,7 @@ class _Reader:
 
         def resolve() -> Path:
             named = referenced(reference, self._environ)
-            file = existing((named or reference).removeprefix("file:"), self._folder)
+            file = self._existing((named or reference).removeprefix("file:"))
             return authority(file)
 
         return self._tried(place, resolve, None)
@@ -213,7 +218,12 @@ class _Reader:
         return Tls(verify=bool(fields.get("verify", True)), **files)
 
     def _file(self, place: Place, text: str) -> Path | None:
-        return self._tried(place, lambda: existing(text, self._folder), None)
+        return self._tried(place, lambda: self._existing(text), None)
+
+    def _existing(self, text: str) -> Path:
+        path = existing(text, self._folder)
+        self._files[path] = content(path)
+        return path
 
     def _timeouts(self, place: Place, fields: object, defaults: Timeouts) -> Timeouts:
         given = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_FILES: Mapping[Path, str] = MappingProxyType({})
 NO_CONTEXTS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -58,6 +59,9 @@ class Node:
     """What the LLM server wants as a bearer key."""
     tls: Tls = Tls()
     timeouts: Timeouts = Timeouts()
+    files: Mapping[Path, str] = field(default_factory=lambda: NO_FILES, repr=False)
+    """What it names, certificates and keys -> a digest of what was in it: with a renewed one it is
+    another node."""
 
 
 @dataclass(frozen=True, slots=True)

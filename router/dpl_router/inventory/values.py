@@ -1,13 +1,16 @@
 """Values that are written in one way and used in another: durations, secrets, files."""
 
+import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 7 * 86400.0
 MAX_SECRET = 64 * 1024
+MAX_FILE = 1024 * 1024
+"""Bytes that are looked at of a certificate file; the system's, of all authorities, has 250 KB."""
 DIGITS = 12
 """Of a digest: what `dpl_llm_model_info` has in its label `weights`."""
 
@@ -33,14 +36,14 @@ def seconds(value: float | str, at_most: float = LONGEST) -> float:
     return float(value)
 
 
-def secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
-    """What `${ENV}` or `file:PATH` stands for, without blanks around it.
+def secret(reference: str, environ: Mapping[str, str], find: Callable[[str], Path]) -> str:
+    """What `${ENV}` or `file:PATH` stands for, without blanks around it; `find` is `existing`.
 
     Raises: BadValue, which never holds the secret.
     """
     text = referenced(reference, environ)
     if text is None:
-        text = _file_text(existing(reference.removeprefix("file:"), folder))
+        text = _file_text(find(reference.removeprefix("file:")))
     text = text.strip()
     if not text:
         raise BadValue(f"{reference} is empty")
@@ -79,6 +82,15 @@ def existing(text: str, folder: Path) -> Path:
             raise
         reason = getattr(error, "strerror", None) or error
         raise BadValue(f"the file {text} cannot be read: {reason}") from None
+
+
+def content(path: Path) -> str:
+    """A digest of what is in it now; two of a file that was saved anew differ."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.sha256(file.read(MAX_FILE)).hexdigest()
+    except OSError:
+        return ""  # it went since, and comes again as another
 
 
 def _file_text(path: Path) -> str:

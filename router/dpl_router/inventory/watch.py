@@ -1,6 +1,6 @@
 """Tells when a file changed, however the editor saved it. For nodes.yaml and keys.yaml."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import watchfiles
@@ -14,13 +14,22 @@ LOOK_AGAIN = 500
 Fingerprint = tuple[int, int, int] | None
 
 
-async def watch(path: Path, apply: Callable[[], Awaitable[None]]) -> None:
+async def watch(
+    path: Path,
+    apply: Callable[[], Awaitable[None]],
+    named: Callable[[], Iterable[Path]] = tuple,
+) -> None:
     """Call `apply` at once, for what changed before we looked, and within a second of each change.
 
     Until cancelled. The folder is watched, not the file: a rename on save puts another file in its
-    place. `apply` answers for its own errors. A file that vanished is a change as well.
+    place. `named` are the files that it names, wherever they lie: a renewed certificate is seen
+    within a second as well. `apply` answers for its own errors. A file that vanished is a change.
     """
-    seen = fingerprint(path)
+
+    def look() -> dict[Path, Fingerprint]:
+        return {each: fingerprint(each) for each in (path, *named())}
+
+    seen = look()
     await apply()
     async for _ in watchfiles.awatch(
         path.parent,
@@ -31,7 +40,7 @@ async def watch(path: Path, apply: Callable[[], Awaitable[None]]) -> None:
         yield_on_timeout=True,
         recursive=False,
     ):
-        now = fingerprint(path)
+        now = look()
         if now != seen:
             seen = now
             await apply()

@@ -17,7 +17,8 @@ from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
 from dpl_router.scheduling.core import make_core
 from dpl_router.scheduling.types import Config, Demand, NodeConfig
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.check import Check
+from dpl_router.telemetry.view import FleetView
 from tests.fakes.ollama import FakeOllama, Model
 from tests.fakes.openai import FakeOpenAi, Faults
 from tests.fakes.router import Node, running_router, until

@@ -22,8 +22,9 @@ from dpl_router.remediation.dead_man import DeadMan
 from dpl_router.scheduling.core import make_core
 from dpl_router.scheduling.types import Config, NodeConfig
 from dpl_router.telemetry.alerts import Alert
+from dpl_router.telemetry.check import Check
 from dpl_router.telemetry.sample import NodeSample, PeopleSample
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.view import FleetView
 
 
 @dataclass

@@ -10,8 +10,8 @@ from dpl_router.nodes.cordons import Cordon
 from dpl_router.nodes.locks import Lock
 from dpl_router.pages.board import KEEP_SECONDS
 from dpl_router.remediation.dead_man import SILENCE_SECONDS
+from dpl_router.telemetry.check import Check
 from dpl_router.telemetry.sample import PeopleSample
-from dpl_router.telemetry.view import Check
 from tests.router.pages.board_stage import Stage, an_alert
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}</script>"

@@ -5,8 +5,8 @@ import time
 
 from dpl_router.inventory.types import Inventory, Node
 from dpl_router.pages.board import KEEP_SECONDS
+from dpl_router.telemetry.check import Check
 from dpl_router.telemetry.sample import PeopleSample
-from dpl_router.telemetry.view import Check
 from tests.router.pages.board_stage import Stage, an_alert
 
 

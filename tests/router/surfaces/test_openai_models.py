@@ -9,7 +9,8 @@ from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
 from dpl_router.scheduling.types import ModelFacts
 from dpl_router.surfaces.openai_models import ModelsController
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.check import Check
+from dpl_router.telemetry.view import FleetView
 
 
 class Counting(FleetView):

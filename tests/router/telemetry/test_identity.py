@@ -9,9 +9,10 @@ from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
 from dpl_router.scheduling.core import make_core
 from dpl_router.scheduling.types import Action, Config, Demand, NodeConfig, Rejection
+from dpl_router.telemetry.check import Check
 from dpl_router.telemetry.identity import Identities, Told, told
 from dpl_router.telemetry.sample import PeopleSample
-from dpl_router.telemetry.view import Check, FleetView
+from dpl_router.telemetry.view import FleetView
 
 words = st.sampled_from([None, "w1", "w2", "w3"])
 fleets = st.dictionaries(

@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 from dpl_router.inventory.types import Inventory, Node, RouterOptions
 from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
+from dpl_router.telemetry.check import Check
+from dpl_router.telemetry.lists import MOST_MODELS
 from dpl_router.telemetry.sample import Gpu, NodeSample, PeopleSample
-from dpl_router.telemetry.view import MOST_MODELS, Check, FleetView
+from dpl_router.telemetry.view import FleetView
 
 
 @pytest.mark.parametrize(
