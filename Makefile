@@ -71,10 +71,10 @@ recordings: $(READY) ## every parser and rule over recordings (make recordings R
 	@$(BIN)/python -m tests.recordings_run "$(RECORDINGS)"
 
 lock: $(READY) ## resolve the lock files anew (needs uv)
-	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras \
 	  exporter/pyproject.toml router/pyproject.toml --extra demo --group dev -o requirements.lock
 	@cd tests/clients && for kind in sdks frameworks fuzz; do uv pip compile --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate requirements-$$kind.in -o requirements-$$kind.lock || exit 1; done
+	  --generate-hashes --no-header --no-annotate --no-strip-extras requirements-$$kind.in -o requirements-$$kind.lock || exit 1; done
 
 .clients/%/.ready: tests/clients/requirements-%.lock | $(READY)
 	@echo "making .clients/$* from its lock file (half a minute, once)"
