@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page, Request, async_playwright
+from playwright.async_api import Locator, Page, Request, async_playwright, expect
 
 from tests.fakes.openai import FakeOpenAi
 from tests.fakes.router import Running, running_router
@@ -80,6 +80,7 @@ class Stage:
     async def ask(self, text: str) -> None:
         """From the chat page."""
         await self.page.get_by_role("textbox", name="Message").fill(text)
+        await expect(self.page.locator("#send")).to_be_enabled()  # its script is there
         await self.page.keyboard.press("Enter")
 
     @property

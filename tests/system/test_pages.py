@@ -239,6 +239,15 @@ async def test_without_javascript_the_content_can_be_read(tmp_path: Path) -> Non
         await expect(page.get_by_label("Model")).to_contain_text("tiny")
 
 
+async def test_nothing_is_sent_before_the_script_is_there(tmp_path: Path) -> None:
+    """The browser would send the form by itself, and show the page anew without the words."""
+    async with staged(tmp_path) as stage:
+        await stage.page.route("**/chat.js", lambda route: route.abort())
+        page = await stage.open("/chat")
+        await page.get_by_role("textbox", name="Message").fill("hello")
+        await expect(page.get_by_role("button", name="Send")).to_be_disabled()
+
+
 async def test_the_theme_follows_the_system_until_one_is_chosen_and_is_remembered(
     tmp_path: Path,
 ) -> None:

@@ -282,4 +282,5 @@ at("open-history").addEventListener("click", () => {
 at("export").addEventListener("click", () => history.download(chats));
 
 open(chat);
+at("send").disabled = false; // until now words would be lost
 if (matchMedia("(pointer: fine)").matches) say.focus(); // a phone's keyboard waits to be asked
