@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ async def wish_of(request: Request[Any, Any, Any], kind: type[Wish]) -> Wish:
     Raises: BadRequest, ClientGone.
     """
     body = await body_of(request)
-    return decoded(msgspec.json.Decoder(kind).decode, body) if body.strip() else kind()
+    return decoded(partial(msgspec.json.decode, type=kind), body) if body.strip() else kind()
 
 
 def decoded(decode: Callable[[bytes], Said], body: bytes) -> Said:

@@ -4,11 +4,9 @@ import asyncio
 import os
 import secrets
 import socket
-import ssl
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -17,13 +15,13 @@ import structlog
 from dpl_router.control import Control
 from dpl_router.dispatch.dispatcher import Dispatcher
 from dpl_router.errors import DplError, NoModelList, NotFound
+from dpl_router.fitting import Fitting, Lessee, fitted
 from dpl_router.fleet.operate import Leases
 from dpl_router.inventory.load import load
 from dpl_router.inventory.mistakes import InventoryError, Mistake
-from dpl_router.inventory.types import Inventory, Node
+from dpl_router.inventory.types import Inventory
 from dpl_router.listing import Listed
 from dpl_router.metrics import RouterMetrics
-from dpl_router.nodes.lease_client import LeaseClient
 from dpl_router.nodes.locks import Locks
 from dpl_router.nodes.slots import NodeSlots
 from dpl_router.scheduling.core import SchedulerCore
@@ -42,27 +40,6 @@ BREATH = 100
 """After the facts of so many nodes requests get their turn."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """All that belongs to one node; made without a trace elsewhere, and closed once."""
-
-    node: Node
-    client: NodeClient
-    exporter: Control | None = None
-    leases: LeaseClient | None = None
-    slots: NodeSlots | None = None
-
-    async def close(self) -> None:
-        """Abort what runs, give the lease back; each part also where another one fails."""
-        self.client.close()
-        try:
-            if self.slots is not None:
-                await self.slots.close()
-        finally:
-            if self.exporter is not None:
-                await self.exporter.close()
 
 
 class Fittings:
@@ -89,10 +66,12 @@ class Fittings:
         self._leaving: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
         # A new owner for each life: a restarted router is never taken for its former self.
-        self._owner = f"dpl-router:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        owner = f"dpl-router:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.inventory = inventory
         self.mistakes: tuple[Mistake, ...] = ()
         """Why the file as it lies there is not the one in use; empty where it is."""
+        self._refused: frozenset[Path] = frozenset()
+        """Files that it names, while it is not the one in use."""
         self.clients: dict[str, NodeClient] = {}
         self.exporters: dict[str, Control] = {}
         self.leases = Leases({})
@@ -101,11 +80,12 @@ class Fittings:
             self.exporters,
             self.slots,
             core.busy,
-            self._owner,
+            owner,
             lambda: self.inventory.router.lease_ttl,
         )
         self.locks.changed = self._bar
         self._cordoned: frozenset[str] = frozenset()
+        self._lessee = Lessee(owner, core.busy, self, metrics.leases)
         self._due = asyncio.Event()
         self._told = 0
         """How often the core was told of the fleet."""
@@ -210,8 +190,9 @@ class Fittings:
     # What a changed nodes.yaml says.
 
     def files(self) -> set[Path]:
-        """Certificates and keys that it names: a renewed one is applied as a changed node is."""
-        return {path for node in self.inventory.nodes for path in node.files}
+        """Certificates, keys and secrets that it names, in use or refused: when one is renewed, or
+        comes at last, the nodes are read anew."""
+        return {path for node in self.inventory.nodes for path in node.files} | self._refused
 
     async def reload(self) -> None:
         """A bad file changes nothing but `dpl_router_config_last_reload_successful`."""
@@ -220,17 +201,20 @@ class Fittings:
                 load, self._settings.nodes_file, os.environ, self._settings.api_key
             )
             if inventory != self.inventory:
+                known = self.inventory.notes
                 self.apply(inventory)
                 log.info("nodes file applied", nodes=len(inventory.nodes))
                 for note in inventory.notes:
-                    log.info("nodes file noted", note=note)
+                    if note not in known:
+                        log.info("nodes file noted", note=note)
         except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
             self.mistakes = self._why(error)
+            self._refused = error.files if isinstance(error, InventoryError) else frozenset()
             log.error("nodes file refused, the old one is kept", mistakes=str(error))
             return
         self._metrics.config_reloaded.set(1)
-        self.mistakes = ()
+        self.mistakes, self._refused = (), frozenset()
 
     def _why(self, error: InventoryError | OSError) -> tuple[Mistake, ...]:
         if isinstance(error, InventoryError):
@@ -245,13 +229,13 @@ class Fittings:
         ttl = inventory.router.lease_ttl
         wanted = {node.name: node for node in inventory.nodes}
         standing = {fitting.node.name: fitting.node for fitting in self._fitted.values()}
-        made = self._made(
-            [node for node in inventory.nodes if standing.get(node.name) != node], ttl
-        )
+        changed = [node for node in inventory.nodes if standing.get(node.name) != node]
+        made = fitted(changed, self._fitted, self._lessee, self._sweeper, ttl)
+        following = {fitting.node.name: fitting for fitting in made}
         self.inventory = inventory
         for name, node in standing.items():
             if wanted.get(name) != node:
-                self._unfit(name, stays=name in wanted)
+                self._unfit(name, following.get(name))
         for slots in self.slots.values():
             slots.ttl = ttl
         for fitting in made:
@@ -266,37 +250,6 @@ class Fittings:
             self.hosts.allow(inventory.router.allowed_hosts)
         self._bar()
 
-    def _made(self, nodes: Sequence[Node], ttl: float) -> list[Fitting]:
-        made: list[Fitting] = []
-        try:
-            for node in nodes:
-                made.append(self._make(node, ttl))
-        except OSError:
-            for fitting in made:
-                fitting.client.close()
-            raise
-        return made
-
-    def _make(self, node: Node, ttl: float) -> Fitting:
-        verify = (
-            ssl.create_default_context(cafile=str(node.exporter_ca)) if node.exporter_ca else True
-        )
-        client = NodeClient(node, self._sweeper)
-        if node.exporter is None:
-            return Fitting(node, client)
-        exporter = Control(node.exporter, key=node.exporter_key, verify=verify)
-        leases = LeaseClient(exporter, self._owner)
-        slots = NodeSlots(
-            node.name,
-            leases,
-            self._owner,
-            busy=lambda: self._core.busy(node.name),
-            listener=self,
-            metrics=self._metrics.leases,
-            ttl=ttl,
-        )
-        return Fitting(node, client, exporter, leases, slots)
-
     def _fit(self, fitting: Fitting) -> None:
         name = fitting.node.name
         self._fitted[name] = fitting
@@ -307,13 +260,16 @@ class Fittings:
         if fitting.slots is not None:
             self.slots[name] = fitting.slots
 
-    def _unfit(self, name: str, *, stays: bool) -> None:
-        fitting = self._fitted.pop(name)
+    def _unfit(self, name: str, following: Fitting | None) -> None:
+        """`following` is None where the node goes."""
+        leaving = self._fitted.pop(name).without(following)
         for parts in (self.clients, self.slots, self.exporters, self.leases.clients):
             parts.pop(name, None)
-        leaving = asyncio.get_running_loop().create_task(self._leave(fitting, stays=stays))
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        task = asyncio.get_running_loop().create_task(
+            self._leave(leaving, stays=following is not None)
+        )
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _leave(self, fitting: Fitting, *, stays: bool) -> None:
         name = fitting.node.name

@@ -223,7 +223,7 @@ class RouterMetrics:
         ).from_the_start(get_args(ProxyOutcome))
         self.config_reloaded = page.level(
             "dpl_router_config_last_reload_successful",
-            "0 while a bad nodes.yaml is refused and the old one kept.",
+            "0 while nodes.yaml, or a file that it names, is refused and the old one kept.",
         )
         self.config_reloaded.set(1)
         ProcessCollector(registry=registry)  # Linux; elsewhere it tells nothing

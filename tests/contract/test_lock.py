@@ -35,4 +35,11 @@ def test_some_requirement_names_extras() -> None:
 def test_what_is_wanted_with_extras_is_locked_with_them(who: str, wish: Requirement) -> None:
     """Else pip 23.0 (Debian 12) takes the newest version that there is, and refuses it since that
     is not the locked one: the first day after its release nobody can install."""
-    assert wish.extras <= LOCKED[canonicalize_name(wish.name)]
+    locked = LOCKED.get(canonicalize_name(wish.name))
+    assert locked is not None, f"{who} is installed beside the lock file"
+    assert wish.extras <= locked
+
+
+def test_every_lock_file_is_made_so() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert makefile.count("uv pip compile") == makefile.count("--no-strip-extras") == 2

@@ -14,8 +14,12 @@ class Running:
 
     def __init__(self) -> None:
         self._attempts: set[Attempt] = set()
-        self.add = self._attempts.add
-        self.discard = self._attempts.discard
+
+    def add(self, attempt: Attempt) -> None:
+        self._attempts.add(attempt)
+
+    def discard(self, attempt: Attempt) -> None:
+        self._attempts.discard(attempt)
 
     def _at(self, node: str) -> list[Attempt]:
         return [attempt for attempt in self._attempts if attempt.node.name == node]

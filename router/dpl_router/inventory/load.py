@@ -14,6 +14,7 @@ from dpl_router.inventory.addresses import (
 )
 from dpl_router.inventory.aliases import checked, untagged
 from dpl_router.inventory.document import Document, Place, read, spelled
+from dpl_router.inventory.files import NamedFiles
 from dpl_router.inventory.mistakes import InventoryError
 from dpl_router.inventory.pages import ENGINE, engine_of, page
 from dpl_router.inventory.schema import LATER, SPELLINGS, json_schema
@@ -22,8 +23,6 @@ from dpl_router.inventory.types import Inventory, Node, RouterOptions, Timeouts,
 from dpl_router.inventory.validate import Words, validate
 from dpl_router.inventory.values import (
     BadValue,
-    content,
-    existing,
     first_digits,
     referenced,
     seconds,
@@ -42,13 +41,13 @@ def load(path: Path, environ: Mapping[str, str], api_key: str | None = None) -> 
 
     Raises: InventoryError with every mistake of the file.
     """
-    document = read(path)
+    document, files = read(path), NamedFiles(path.parent)
     if not document.mistakes or document.value is not None:
         fields = validate(document, json_schema(), Words(LATER, SPELLINGS))
-        inventory = _Reader(document, path.parent, environ, api_key).inventory(fields)
+        inventory = _Reader(document, files, environ, api_key).inventory(fields)
         if not document.mistakes:
             return inventory
-    raise InventoryError(document.mistakes)
+    raise InventoryError(document.mistakes, files.named)
 
 
 class _Reader:
@@ -60,17 +59,15 @@ class _Reader:
     def __init__(
         self,
         document: Document,
-        folder: Path,
+        files: NamedFiles,
         environ: Mapping[str, str],
         api_key: str | None,
     ) -> None:
         self._document = document
-        self._folder = folder
+        self._files = files
         self._environ = environ
         self._api_key = api_key
         self._notes: list[str] = []
-        self._files: dict[Path, str] = {}
-        """Of the node that is read now."""
 
     def inventory(self, fields: object) -> Inventory:
         top = _mapping(fields)
@@ -106,7 +103,7 @@ class _Reader:
         return options
 
     def _node(self, place: Place, fields: Fields, defaults: Node) -> Node:
-        self._files = {}
+        self._files.found = {}
         url = self._url((*place, "url"), fields, ENDPOINTS)
         exporter = self._exporter(place, fields, url)
         shown_key = self._secret((*place, "exporter_key"), fields) or self._api_key
@@ -130,7 +127,7 @@ class _Reader:
             timeouts=self._timeouts(
                 (*place, "timeouts"), fields.get("timeouts"), defaults.timeouts
             ),
-            files=self._files,
+            files=self._files.found,
         )
 
     def _url(self, place: Place, fields: Fields, endpoints: Any) -> Base | None:
@@ -186,7 +183,7 @@ class _Reader:
         reference = fields.get(str(place[-1]))
         if not isinstance(reference, str):
             return None
-        return self._tried(place, lambda: secret(reference, self._environ, self._existing), None)
+        return self._tried(place, lambda: secret(reference, self._environ, self._files.find), None)
 
     def _exporter_ca(self, place: Place, fields: Fields) -> Path | None:
         reference = fields.get(str(place[-1]))
@@ -195,7 +192,7 @@ class _Reader:
 
         def resolve() -> Path:
             named = referenced(reference, self._environ)
-            file = self._existing((named or reference).removeprefix("file:"))
+            file = self._files.find((named or reference).removeprefix("file:"))
             return authority(file)
 
         return self._tried(place, resolve, None)
@@ -218,12 +215,7 @@ class _Reader:
         return Tls(verify=bool(fields.get("verify", True)), **files)
 
     def _file(self, place: Place, text: str) -> Path | None:
-        return self._tried(place, lambda: self._existing(text), None)
-
-    def _existing(self, text: str) -> Path:
-        path = existing(text, self._folder)
-        self._files[path] = content(path)
-        return path
+        return self._tried(place, lambda: self._files.find(text), None)
 
     def _timeouts(self, place: Place, fields: object, defaults: Timeouts) -> Timeouts:
         given = {

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from dpl_router.errors import ConfigError
 
@@ -37,7 +38,11 @@ class FileError(ConfigError):
 
 
 class InventoryError(FileError):
-    """nodes.yaml is wrong."""
+    """nodes.yaml is wrong. `files` are those that it names: to mend one of them may be enough."""
+
+    def __init__(self, mistakes: Sequence[Mistake], files: Iterable[Path] = ()) -> None:
+        super().__init__(mistakes)
+        self.files = frozenset(files)
 
 
 def as_json(mistakes: Iterable[Mistake], notes: Iterable[str]) -> str:

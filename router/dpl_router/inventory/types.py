@@ -60,8 +60,8 @@ class Node:
     tls: Tls = Tls()
     timeouts: Timeouts = Timeouts()
     files: Mapping[Path, str] = field(default_factory=lambda: NO_FILES, repr=False)
-    """What it names, certificates and keys -> a digest of what was in it: with a renewed one it is
-    another node."""
+    """Each file that it names -> a digest of what is in it: with a renewed certificate or key it is
+    another node than before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Values that are written in one way and used in another: durations, secrets, files."""
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -9,8 +8,6 @@ from pathlib import Path
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 LONGEST = 7 * 86400.0
 MAX_SECRET = 64 * 1024
-MAX_FILE = 1024 * 1024
-"""Bytes that are looked at of a certificate file; the system's, of all authorities, has 250 KB."""
 DIGITS = 12
 """Of a digest: what `dpl_llm_model_info` has in its label `weights`."""
 
@@ -37,7 +34,8 @@ def seconds(value: float | str, at_most: float = LONGEST) -> float:
 
 
 def secret(reference: str, environ: Mapping[str, str], find: Callable[[str], Path]) -> str:
-    """What `${ENV}` or `file:PATH` stands for, without blanks around it; `find` is `existing`.
+    """What `${ENV}` or `file:PATH` stands for, without blanks around it. `find` gives a path for
+    what is written; it raises BadValue.
 
     Raises: BadValue, which never holds the secret.
     """
@@ -67,30 +65,6 @@ def referenced(reference: str, environ: Mapping[str, str]) -> str | None:
             f"the environment variable {name} is not set", f"export {name}, or use file:PATH"
         )
     return environ[name]
-
-
-def existing(text: str, folder: Path) -> Path:
-    """A readable plain file; relative paths start at `folder`. Raises: BadValue."""
-    try:
-        path = folder / Path(text).expanduser()
-        if not path.is_file():
-            raise BadValue(f"there is no file {path}")
-        with path.open("rb"):
-            return path
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, BadValue):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise BadValue(f"the file {text} cannot be read: {reason}") from None
-
-
-def content(path: Path) -> str:
-    """A digest of what is in it now; two of a file that was saved anew differ."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(MAX_FILE)).hexdigest()
-    except OSError:
-        return ""  # it went since, and comes again as another
 
 
 def _file_text(path: Path) -> str:

@@ -1,5 +1,9 @@
-"""Tells when a file changed, however the editor saved it. For nodes.yaml and keys.yaml."""
+"""Tells when a file changed, however the editor saved it, or a file that it names.
 
+For nodes.yaml and keys.yaml.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -10,6 +14,8 @@ SETTLE = 50
 LONGEST_SETTLE = 300
 LOOK_AGAIN = 500
 """Milliseconds; what the system does not tell (network drives, a replaced folder) is seen then."""
+PAIR = 0.3
+"""Seconds after which a renewed certificate's key is there as well."""
 
 Fingerprint = tuple[int, int, int] | None
 
@@ -26,10 +32,10 @@ async def watch(
     within a second as well. `apply` answers for its own errors. A file that vanished is a change.
     """
 
-    def look() -> dict[Path, Fingerprint]:
-        return {each: fingerprint(each) for each in (path, *named())}
+    async def look() -> dict[Path, Fingerprint]:
+        return await asyncio.to_thread(fingerprints, [path, *named()])  # a drive may hang
 
-    seen = look()
+    seen = await look()
     await apply()
     async for _ in watchfiles.awatch(
         path.parent,
@@ -40,16 +46,24 @@ async def watch(
         yield_on_timeout=True,
         recursive=False,
     ):
-        now = look()
-        if now != seen:
-            seen = now
-            await apply()
+        now = await look()
+        if now == seen:
+            continue
+        if now[path] == seen[path]:
+            await asyncio.sleep(PAIR)
+            now = await look()
+        seen = now
+        await apply()
+
+
+def fingerprints(paths: Iterable[Path]) -> dict[Path, Fingerprint]:
+    return {path: fingerprint(path) for path in paths}
 
 
 def fingerprint(path: Path) -> Fingerprint:
     """Differs after every save; None where there is no file."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name of a file
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -55,8 +55,8 @@ def read(body: bytes) -> Payload:
     try:
         return decoded(_decode, body)
     except BadRequest as error:
-        error.message = f"this is no call of Alertmanager's: {error.message}"
-        raise
+        why = f"this is no call of Alertmanager's: {error.message}"
+        raise BadRequest(why, param=error.param) from error
 
 
 def name_of(alert: str) -> str:

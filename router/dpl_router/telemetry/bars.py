@@ -1,7 +1,5 @@
 """Nodes that we keep out ourselves; what was measured meanwhile may be our own doing."""
 
-from collections.abc import Iterable
-
 from dpl_router.telemetry.sample import NodeSample
 
 LIFTED_SECONDS = 20.0
@@ -26,7 +24,10 @@ class Bars:
         self._lifted.update(dict.fromkeys(self._all - cordoned - locked, now))
         self._cordoned, self._locked, self._all = cordoned, locked, cordoned | locked
 
-    def forget(self, gone: Iterable[str]) -> None:
+    def forget(self, gone: frozenset[str]) -> None:
+        """Else to let go of them would be told of nodes that have gone."""
+        self._cordoned, self._locked = self._cordoned - gone, self._locked - gone
+        self._all -= gone
         for node in gone:
             self._lifted.pop(node, None)
             self._unlocked.pop(node, None)

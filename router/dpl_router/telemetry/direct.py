@@ -161,8 +161,9 @@ _OURS = re.compile(rf"^[ \t]*(?:{'|'.join(sorted(OURS))})[ \t{{].*\n?", re.MULTI
 
 async def scrape(control: Control) -> tuple[NodeSample, PeopleSample]:
     """Raises: Unavailable, UpstreamSilent."""
+    asked = time.monotonic()  # not when it came: it may tell of a moment before
     answer = await control.get("/metrics", seconds=SCRAPE_SECONDS, most=LARGEST_PAGE)
     if answer.status != 200:
         raise Unavailable(f"{control.base}/metrics answered {answer.status}")
-    text, now = answer.body.decode("utf-8", "replace"), time.monotonic()
-    return await asyncio.to_thread(read_exposition, text, now)  # 10 ms and more: not on the loop
+    text = answer.body.decode("utf-8", "replace")
+    return await asyncio.to_thread(read_exposition, text, asked)  # 10 ms and more: not on the loop

@@ -54,11 +54,9 @@ class FleetView:
             self._samples.pop(node, None)
             self._people.pop(node, None)
         names = {node.name for node in inventory.nodes}
-        self._bars.forget({node.name for node in self.inventory.nodes} - names)
+        self._bars.forget(frozenset(node.name for node in self.inventory.nodes) - names)
         for known in (self._samples, self._people, self._checks):
-            gone = known.keys() - names
-            self._bars.forget(gone)
-            for node in gone:
+            for node in known.keys() - names:
                 del known[node]
         self.inventory = inventory
         self.reloads.forget(names)

@@ -1,18 +1,17 @@
 """Who can be called: for each node of nodes.yaml its dialect, its connections, its patience."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dpl_router.conversation import ChatRequest
 from dpl_router.errors import NoModelList, UpstreamError, UpstreamRefused
+from dpl_router.inventory.tls import context_of
 from dpl_router.inventory.types import Node, Timeouts, Tls
 from dpl_router.listing import Listed
 from dpl_router.loose_json import ODD
 from dpl_router.upstreams import stream
 from dpl_router.upstreams.base import Dialect, Request
-from dpl_router.upstreams.calls import (
-    odd,
-)
+from dpl_router.upstreams.calls import odd
 from dpl_router.upstreams.dialects import DIALECTS
 from dpl_router.upstreams.keeping import KEEPING, Keeping
 from dpl_router.upstreams.transport import NodePool, Origin, Sweeper, UpstreamStream
@@ -24,7 +23,10 @@ LIST_BYTES = 1024 * 1024
 class NodeClient:
     """One node, ready to be asked. Until it is closed its connections are kept."""
 
-    def __init__(self, node: Node, sweeper: Sweeper) -> None:
+    def __init__(
+        self, node: Node, sweeper: Sweeper, trust: Callable[[Tls], ssl.SSLContext] = context_of
+    ) -> None:
+        """`trust` makes what an https url needs. Raises: OSError where a file is of no use."""
         self.name = node.name
         self.url = node.url
         self.dialect: Dialect = DIALECTS[node.kind]()
@@ -35,7 +37,7 @@ class NodeClient:
         headers = {"authorization": f"Bearer {node.api_key}"} if node.api_key else {}
         secure = node.url.startswith("https:")
         self._pool = NodePool(
-            Origin.parse(node.url), headers=headers, tls=_context(node.tls) if secure else None
+            Origin.parse(node.url), headers=headers, tls=trust(node.tls) if secure else None
         )
         sweeper.watch(self._pool)
 
@@ -112,13 +114,3 @@ class NodeClient:
 
 def _patience(times: Timeouts, *, first_byte: float) -> stream.Timeouts:
     return stream.Timeouts(times.connect, first_byte, times.idle, times.total)
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(tls.ca) if tls.ca else None)
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.cert is not None:
-        context.load_cert_chain(tls.cert, tls.key)
-    return context

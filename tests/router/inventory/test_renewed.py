@@ -4,9 +4,14 @@ import json
 import ssl
 from pathlib import Path
 
+from dpl_router.inventory.files import LARGEST
 from tests.exporter.certificates import self_signed
-from tests.fakes.router import running_router, until
+from tests.fakes.router import running_router, until, write_nodes
 from tests.fakes.wire import Peer, served
+from tests.router.fitted import fitted
+from tests.router.inventory.files import mistakes
+
+DEAD = "http://127.0.0.1:9"
 
 MODELS = json.dumps({"object": "list", "data": [{"id": "tiny", "object": "model"}]}).encode()
 
@@ -38,3 +43,53 @@ async def test_a_nodes_new_certificate_and_key_are_taken_up(tmp_path: Path) -> N
             await until(lambda: b"Bearer new" in seen[-1])
 
     assert b"Bearer old" in seen[0]
+
+
+async def test_a_missing_file_that_comes_at_last_is_taken_up(tmp_path: Path) -> None:
+    """What the refusal said to do is enough."""
+    async with running_router({"a": DEAD}, folder=tmp_path) as router:
+        node = {"url": "https://127.0.0.1:9", "tls": {"ca": "certs/cert.pem"}}
+        write_nodes(router.nodes_file, {"a": node}, {})
+
+        async def reloaded() -> float:
+            return await router.metric("dpl_router_config_last_reload_successful")
+
+        async def refused() -> bool:
+            return await reloaded() == 0.0
+
+        async def applied() -> bool:
+            return await reloaded() == 1.0
+
+        await until(refused)
+        (tmp_path / "certs").mkdir()
+        self_signed(tmp_path / "certs")
+        await until(applied)
+
+
+async def test_a_renewed_file_of_a_node_leaves_its_lease_alone(tmp_path: Path) -> None:
+    """A second one would be asked for beside it, and refused."""
+    secret = tmp_path / "secret"
+    secret.write_text("old")
+    node = {"url": DEAD, "exporter": DEAD, "api_key": "file:secret"}
+    async with fitted(tmp_path, {"a": node}) as it:
+        before = it.fittings.clients["a"], it.fittings.exporters["a"], it.fittings.slots["a"]
+        secret.write_text("new")
+        await it.fittings.reload()
+        after = it.fittings.clients["a"], it.fittings.exporters["a"], it.fittings.slots["a"]
+        it.write({"a": {**node, "exporter": "http://127.0.0.1:10"}})
+        await it.fittings.reload()
+        moved = it.fittings.slots["a"]
+
+    assert after[0] is not before[0]
+    assert after[1:] == before[1:]
+    assert moved is not after[2]
+
+
+def test_a_file_that_is_too_large_for_a_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * (LARGEST + 1))
+    node = "{name: a, url: 'http://10.0.0.5:1', api_key: 'file:large'}"
+
+    (told,) = mistakes(tmp_path, f"version: 1\nnodes: [{node}]\n")
+
+    assert "nodes[0].api_key" in told
+    assert "larger than 1024 KiB" in told

@@ -30,17 +30,17 @@ class Seen:
             while not self.texts:
                 await self.called.wait()
 
-    async def last(self, text: str | None) -> None:
+    async def last(self, text: str | None, times: int = 1) -> None:
         with anyio.fail_after(10):
-            while self.texts[-1:] != [text]:
+            while self.texts[-times:] != [text] * times:
                 await self.called.wait()
 
 
 @asynccontextmanager
-async def watched(path: Path) -> AsyncIterator[Seen]:
+async def watched(path: Path, *named: Path) -> AsyncIterator[Seen]:
     seen = Seen(path)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch, path, seen.apply)
+        tasks.start_soon(watch, path, seen.apply, lambda: named)
         await seen.first()
         yield seen
         tasks.cancel_scope.cancel()
@@ -122,3 +122,20 @@ async def test_what_changed_before_the_watch_began_is_applied(tmp_path: Path) ->
 
     async with watched(path) as seen:
         assert seen.texts == ["saved a moment later"]
+
+
+async def test_a_renewed_pair_that_it_names_is_one_change(tmp_path: Path) -> None:
+    """Wherever it lies: a certificate without its key would be told as a mistake."""
+    path, folder = tmp_path / "nodes.yaml", tmp_path / "elsewhere"
+    path.write_text("one")
+    folder.mkdir()
+    cert, key = folder / "cert.pem", folder / "key.pem"
+
+    async with watched(path, cert, key) as seen:
+        cert.write_text("new")
+        await anyio.sleep(0.1)
+        key.write_text("new")
+        await seen.last("one", times=2)
+        await anyio.sleep(1.5)
+
+        assert seen.texts == ["one", "one"]

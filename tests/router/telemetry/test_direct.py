@@ -1,5 +1,7 @@
 """Reading an exporter directly costs little and has an end."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,24 @@ async def test_a_page_beyond_reason_is_not_read() -> None:
         with pytest.raises(Unavailable, match="more than 512 KiB"):
             await scrape(control)
         await control.close()
+
+
+async def test_a_page_is_as_old_as_the_request_for_it() -> None:
+    """It may have been written just before our lock ended, and have come just after."""
+
+    measured: list[float] = []
+
+    async def slow(peer: Peer) -> None:
+        await peer.request()
+        measured.append(time.monotonic())
+        await asyncio.sleep(0.1)
+        await peer.answer(b"dpl_lock_exclusive 1\n")
+
+    async with served(slow) as url:
+        control = Control(url)
+        sample, _ = await scrape(control)
+        await control.close()
+
+    assert sample.exclusive
+    assert sample.sampled_at is not None
+    assert sample.sampled_at <= measured[0]
