@@ -209,9 +209,10 @@ class Fittings:
                         log.info("nodes file noted", note=note)
         except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
-            self.mistakes = self._why(error)
+            told, self.mistakes = self.mistakes, self._why(error)
             self._refused = error.files if isinstance(error, InventoryError) else frozenset()
-            log.error("nodes file refused, the old one is kept", mistakes=str(error))
+            if self.mistakes != told:  # it is read again for each file that it names
+                log.error("nodes file refused, the old one is kept", mistakes=str(error))
             return
         self._metrics.config_reloaded.set(1)
         self.mistakes, self._refused = (), frozenset()

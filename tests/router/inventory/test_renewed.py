@@ -4,6 +4,8 @@ import json
 import ssl
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from dpl_router.inventory.files import LARGEST
 from tests.exporter.certificates import self_signed
 from tests.fakes.router import running_router, until, write_nodes
@@ -46,7 +48,16 @@ async def test_a_nodes_new_certificate_and_key_are_taken_up(tmp_path: Path) -> N
 
 
 async def test_a_missing_file_that_comes_at_last_is_taken_up(tmp_path: Path) -> None:
-    """What the refusal said to do is enough."""
+    """What the refusal said to do is enough; it is said once."""
+    with capture_logs() as logs:
+        await missing_and_made(tmp_path)
+
+    refusals = [line["mistakes"] for line in logs if "refused" in line["event"]]
+    assert any("certs/cert.pem" in why for why in refusals)
+    assert len(refusals) == len(set(refusals))
+
+
+async def missing_and_made(tmp_path: Path) -> None:
     async with running_router({"a": DEAD}, folder=tmp_path) as router:
         node = {"url": "https://127.0.0.1:9", "tls": {"ca": "certs/cert.pem"}}
         write_nodes(router.nodes_file, {"a": node}, {})
@@ -61,8 +72,9 @@ async def test_a_missing_file_that_comes_at_last_is_taken_up(tmp_path: Path) -> 
             return await reloaded() == 1.0
 
         await until(refused)
-        (tmp_path / "certs").mkdir()
-        self_signed(tmp_path / "certs")
+        (tmp_path / "made").mkdir()
+        self_signed(tmp_path / "made")
+        (tmp_path / "made").rename(tmp_path / "certs")
         await until(applied)
 
 
