@@ -189,10 +189,10 @@ class Fittings:
 
     # What a changed nodes.yaml says.
 
-    def files(self) -> set[Path]:
+    def files(self) -> frozenset[Path]:
         """Certificates, keys and secrets that it names, in use or refused: when one is renewed, or
         comes at last, the nodes are read anew."""
-        return {path for node in self.inventory.nodes for path in node.files} | self._refused
+        return self.inventory.files | self._refused
 
     async def reload(self) -> None:
         """A bad file changes nothing but `dpl_router_config_last_reload_successful`."""
@@ -202,6 +202,7 @@ class Fittings:
             )
             if inventory != self.inventory:
                 known = self.inventory.notes
+                self._refused = inventory.files  # until it is applied
                 self.apply(inventory)
                 log.info("nodes file applied", nodes=len(inventory.nodes))
                 for note in inventory.notes:
@@ -210,7 +211,8 @@ class Fittings:
         except (InventoryError, OSError) as error:  # OSError: a TLS file that changed since
             self._metrics.config_reloaded.set(0)
             told, self.mistakes = self.mistakes, self._why(error)
-            self._refused = error.files if isinstance(error, InventoryError) else frozenset()
+            if isinstance(error, InventoryError):
+                self._refused = error.files
             if self.mistakes != told:  # it is read again for each file that it names
                 log.error("nodes file refused, the old one is kept", mistakes=str(error))
             return
@@ -237,10 +239,10 @@ class Fittings:
         for name, node in standing.items():
             if wanted.get(name) != node:
                 self._unfit(name, following.get(name))
-        for slots in self.slots.values():
-            slots.ttl = ttl
         for fitting in made:
             self._fit(fitting)
+        for slots in self.slots.values():
+            slots.ttl = ttl
         self._view.reload(inventory)
         self._core.on_reload(
             [NodeConfig(node.name, node.slots) for node in inventory.nodes], time.monotonic()

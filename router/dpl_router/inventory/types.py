@@ -85,3 +85,8 @@ class Inventory:
     """Model, untagged -> first 12 digits of the sha256 of the weights that its name stands for."""
     notes: tuple[str, ...] = ()
     """What was understood although it was not written quite so; one line each."""
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """That some node names."""
+        return frozenset(path for node in self.nodes for path in node.files)

@@ -86,6 +86,7 @@ async def test_a_renewed_file_of_a_node_leaves_its_lease_alone(tmp_path: Path) -
     async with fitted(tmp_path, {"a": node}) as it:
         before = it.fittings.clients["a"], it.fittings.exporters["a"], it.fittings.slots["a"]
         secret.write_text("new")
+        it.write({"a": node}, lease_ttl="40s")
         await it.fittings.reload()
         after = it.fittings.clients["a"], it.fittings.exporters["a"], it.fittings.slots["a"]
         it.write({"a": {**node, "exporter": "http://127.0.0.1:10"}})
@@ -94,6 +95,7 @@ async def test_a_renewed_file_of_a_node_leaves_its_lease_alone(tmp_path: Path) -
 
     assert after[0] is not before[0]
     assert after[1:] == before[1:]
+    assert after[2].ttl == 40.0
     assert moved is not after[2]
 
 
